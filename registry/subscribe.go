@@ -1,0 +1,182 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/introducer/introducer/announce"
+	"github.com/introducer/introducer/wal"
+)
+
+// Subscription is a cursor in the changes of some services: there is no queue behind it, so
+// that a slow subscriber costs its own lateness and nothing else. What changes while it is
+// behind is conflated: it is told each peer's latest state once. One goroutine at a time may
+// call Next; Close may be called from anywhere, and must be.
+type Subscription struct {
+	r        *Registry
+	services []announce.Service // sorted, each once; nil for every service
+	reset    ResetReason
+
+	cursor wal.Revision
+	// While the first snapshot of a reset stream is read, tombstones up to here are news to
+	// nobody and left out; see skip.
+	snapshotHead wal.Revision
+	told         bool // an AtHead batch was returned for the current cursor
+
+	wake chan struct{} // holds one token after a change
+}
+
+// Token is where a subscriber stands in one log.
+type Token struct {
+	LogID    wal.LogID
+	Revision wal.Revision
+}
+
+// ResetReason says why a subscriber has to forget what it holds; NoReset that it need not.
+type ResetReason uint8
+
+// The reasons.
+const (
+	NoReset        ResetReason = iota
+	ResetNew                   // it gave no token
+	ResetCompacted             // tombstones that it has not seen were dropped
+	ResetOtherLog              // its token is of another log, or of a future this log never had
+)
+
+// Batch is what Next returns.
+type Batch struct {
+	Changes []*Peer // latest states, in revision order; none when idle
+	Token   Token   // where the subscriber stands after them
+	// AtHead: the subscriber's set now equals the registry's at Token, and Digest is that
+	// set's: XOR over its peers of SHA-256(peer id ‖ message).
+	AtHead bool
+	Digest [32]byte
+}
+
+// maxBatch bounds how many states one Next copies out while it holds the lock.
+const maxBatch = 512
+
+// Subscribe begins a subscription to services (none: every one, also those to come) after
+// resume (nil: from nothing). It never blocks.
+func (r *Registry) Subscribe(services []announce.Service, resume *Token) *Subscription {
+	s := &Subscription{r: r, services: unique(services), wake: make(chan struct{}, 1)}
+	r.hub.add(s)
+	head := r.headRevision()
+	switch {
+	case resume == nil:
+		s.reset = ResetNew
+	case resume.LogID != r.log.ID() || resume.Revision > head:
+		s.reset = ResetOtherLog
+	case resume.Revision+1 < r.log.First():
+		s.reset = ResetCompacted
+	default:
+		s.cursor = resume.Revision
+	}
+	if s.reset != NoReset {
+		s.snapshotHead = head
+	}
+	return s
+}
+
+// Reset is why the subscriber has to start from nothing, if it does.
+func (s *Subscription) Reset() ResetReason { return s.reset }
+
+// Next waits for the next batch: at once while the subscriber is behind, when it has just
+// caught up, and otherwise at the next change of its services or after idle, whichever
+// comes first. Errors are ctx's and ErrClosed.
+func (s *Subscription) Next(ctx context.Context, idle time.Duration) (Batch, error) {
+	if b := s.read(); len(b.Changes) > 0 || b.AtHead && !s.told {
+		s.told = b.AtHead
+		return b, nil
+	}
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.wake:
+			// The token may be older than what read saw last: look again, and wait on if
+			// there is nothing.
+			if b := s.read(); len(b.Changes) > 0 {
+				s.told = b.AtHead
+				return b, nil
+			}
+		case <-timer.C:
+			b := s.read()
+			s.told = b.AtHead
+			return b, nil
+		case <-ctx.Done():
+			return Batch{}, context.Cause(ctx)
+		case <-s.r.closing.Done():
+			return Batch{}, ErrClosed
+		}
+	}
+}
+
+// read copies out what is newer than the cursor and moves it. States, head and digest are
+// taken under one lock, so that they are of one revision (I4).
+func (s *Subscription) read() Batch {
+	r := s.r
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	head := r.headRevision()
+	b := Batch{Token: Token{LogID: r.log.ID()}}
+	all := true
+	if s.cursor < head {
+		b.Changes, all = s.changesLocked()
+	}
+	if !all {
+		s.cursor = b.Changes[len(b.Changes)-1].Revision
+		b.Token.Revision = s.cursor
+		return b
+	}
+	s.cursor = head
+	b.Token.Revision = head
+	b.AtHead = true
+	b.Digest = s.digestLocked()
+	return b
+}
+
+// changesLocked returns the oldest states after the cursor and whether those are all.
+func (s *Subscription) changesLocked() ([]*Peer, bool) {
+	if s.services == nil {
+		return s.r.changes.after(s.cursor, maxBatch, s.skip, nil)
+	}
+	var page []*Peer
+	all := true
+	for _, name := range s.services {
+		if svc := s.r.service(name); svc != nil {
+			var complete bool
+			page, complete = svc.changes.after(s.cursor, maxBatch, s.skip, page)
+			all = all && complete
+		}
+	}
+	if len(s.services) > 1 {
+		// Each service gave its oldest, so the oldest maxBatch of all are among them.
+		sortByRevision(page)
+		if len(page) > maxBatch {
+			page, all = page[:maxBatch], false
+		}
+	}
+	return page, all
+}
+
+// skip leaves tombstones out of a first snapshot. Of what this stream sent no peer can have
+// gone at or before the head it began with, so only later tombstones matter to it. A stream
+// that resumes in the middle of somebody's snapshot has no snapshotHead and skips nothing.
+func (s *Subscription) skip(p *Peer) bool { return p.Revision <= s.snapshotHead && !p.live() }
+
+func (s *Subscription) digestLocked() [32]byte {
+	if s.services == nil {
+		return s.r.digest
+	}
+	var sum [32]byte
+	for _, name := range s.services {
+		if svc := s.r.service(name); svc != nil {
+			xor(&sum, svc.digest)
+		}
+	}
+	return sum
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() { s.r.hub.remove(s) }
