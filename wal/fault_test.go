@@ -37,9 +37,9 @@ func TestMain(m *testing.M) {
 // Pebble sometimes takes the process down in a way that nothing can catch, so the deed is done in a
 // child, on real files, and looked at from here.
 func TestFaults(t *testing.T) {
-	step := 1
+	step := 3
 	if testing.Short() {
-		step = 9
+		step = 17
 	}
 	for _, kind := range []string{"EIO once", "ENOSPC for good"} {
 		t.Run(kind, func(t *testing.T) {
@@ -79,12 +79,12 @@ func runFaults(t *testing.T, dir string, first, step int, kind string, table map
 
 	// What was acknowledged in each directory, as the child told it line by line.
 	acked, made := map[int]wal.Revision{}, map[int]bool{}
-	number, ended := first, true
+	number := first
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		word, rest, _ := strings.Cut(lines.Text(), " ")
 		switch word {
 		case "fault":
-			number, ended = atoi(t, rest), false
+			number = atoi(t, rest)
 		case "made":
 			made[number] = true
 		case "ack":
@@ -93,18 +93,15 @@ func runFaults(t *testing.T, dir string, first, step int, kind string, table map
 			t.Errorf("fault %d: %s", number, rest)
 		case "end":
 			table[rest]++
-			ended = true
 		case "done":
 			done = true
 		}
 	}
-	if err := child.Wait(); err != nil && ended {
-		t.Fatalf("the child ended without a fault: %v\n%s", err, complaint.String())
-	}
-	if !ended {
-		// Only Pebble may do that.
+	if err := child.Wait(); err != nil {
+		// Only Pebble may do that, and that also a little later, when Open had failed and a compaction
+		// that it had begun finds its file cache closed.
 		if !strings.Contains(complaint.String(), "pebble/v2") {
-			t.Errorf("fault %d: the child died:\n%s", number, complaint.String())
+			t.Fatalf("fault %d: the child ended by itself: %v\n%s", number, err, complaint.String())
 		}
 		table["died"]++
 	}
@@ -195,7 +192,7 @@ type fault struct {
 func (f *fault) String() string { return "fault" }
 
 func (f *fault) MaybeError(op errorfs.Op) error {
-	// A file that can't be closed is no fault of the disk, and Pebble leaks nothing on purpose.
+	// Close is left alone: it writes nothing.
 	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose {
 		return nil
 	}
@@ -232,7 +229,8 @@ func (f *fault) work(dir string) string {
 	for run := range 2 {
 		l, err := wal.Open(log, opts)
 		if err != nil {
-			if !errors.Is(err, f.err) || fatal.Load() != 0 {
+			// Cleaning up after the fault Pebble may panic, which hides the fault.
+			if !errors.Is(err, f.err) && !strings.Contains(err.Error(), "panic") || fatal.Load() != 0 {
 				wrong("Open: %v, Fatal was called %d times", err, fatal.Load())
 			}
 			return "open"

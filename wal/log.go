@@ -51,6 +51,9 @@ type Options struct {
 	// brought the news never wakes again, and where Pebble gave up Close leaves it as it is, the log's
 	// lock held.
 	//
+	// Some failures Pebble answers with a panic on a goroutine of its own. Nobody can catch that; the
+	// process ends without Fatal, and nothing acknowledged is lost by it.
+	//
 	// nil: a panic on a goroutine of its own, where nobody can recover it.
 	Fatal func(error)
 	// StrictWitness makes Append return only when the witness knows, too. It costs a second sync per

@@ -1,0 +1,14 @@
+package rpc
+
+// What tests look at from outside.
+var (
+	PublicError = publicError
+	Codes       = codes
+	Guard       = guard
+)
+
+// InFlight is a budget of max bytes.
+func InFlight(max int64) (take func(int64) error, release func(int64)) {
+	b := &budget{max: max}
+	return b.take, b.release
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package rpc_test
+
+// raceDetector multiplies memory and time.
+const raceDetector = true
