@@ -1,0 +1,65 @@
+# What is done to this tree, by name. Building, running and testing need Go, git and make;
+# generate and lint need npm as well, for buf.
+
+# For make VAR=... on the command line: how long for each fuzz target, and how many of them at a
+# time; which benchmarks; which packages to test or measure, and more flags for
+# the tests.
+FUZZTIME  ?= 10s
+FUZZJOBS  ?= 1
+BENCH     ?= .
+PKGS      ?= ./...
+TESTFLAGS ?=
+
+BUF         := tools/node_modules/.bin/buf
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Pebble's zstd in Go instead of C: the program is built without cgo, so this is what it runs
+# on, and where cgo is on (the race detector needs it) it saves minutes of compiling C.
+TAGS := -tags=pebblegozstd
+
+# The revision goes into the program where there is one: not in an unpacked archive.
+VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
+
+.PHONY: help build run test generate lint fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+build: ## build bin/introducer, static
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -o bin/introducer ./cmd/introducer
+
+run: build ## show the product: an introducer with a sample grid, on ./introducer-data
+	bin/introducer demo --data ./introducer-data
+
+test: ## run the tests, under the race detector where there is a C compiler
+	@race=-race; \
+	if ! go list -race runtime >/dev/null 2>&1 || ! command -v $(firstword $(shell go env CC)) >/dev/null; then \
+		race=; \
+		echo '*** NO RACE DETECTOR: it needs cgo and a C compiler. Testing without it. ***' >&2; \
+		[ "$$CI" != true ] || exit 1; \
+	fi; \
+	set -x; go test $$race $(TAGS) $(TESTFLAGS) $(PKGS)
+
+generate: tools/node_modules/.package-lock.json ## make the code of api/ from its .proto
+	$(BUF) generate
+
+# npm writes this file last, when all is installed.
+tools/node_modules/.package-lock.json: tools/package-lock.json
+	cd tools && npm ci
+
+lint: tools/node_modules/.package-lock.json ## buf lint and format, gofmt, vet, staticcheck
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	@unformatted=$$(git ls-files --cached --others --exclude-standard '*.go' | xargs gofmt -l) && \
+		[ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet $(TAGS) ./...
+	$(STATICCHECK) $(TAGS) ./...
+
+fuzz: ## run each fuzz target for FUZZTIME
+	tools/fuzz $(FUZZTIME) $(FUZZJOBS) $(TAGS)
+
+bench: ## run the benchmarks, on what is shipped: without cgo
+	CGO_ENABLED=0 go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKGS)
+
+clean: ## remove what was built; data directories stay
+	rm -rf bin .cache coverage* tools/node_modules
