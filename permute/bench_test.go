@@ -116,3 +116,74 @@ func BenchmarkHash(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBatch is the first 10 for 1,000 storage indexes over 1,000 peers.
+func BenchmarkBatch(b *testing.B) {
+	g := newGrid(1_000, 32)
+	rnd := newRandom(1)
+	var sis [][]byte
+	for range 1_000 {
+		sis = append(sis, rnd.bytes(16))
+	}
+	for _, kernel := range permute.Kernels() {
+		table := g.table(kernel)
+		b.Run(g.name(kernel), func(b *testing.B) {
+			var s permute.Scratch
+			var dst []permute.Ranked[*benchPeer]
+			for b.Loop() {
+				table.Batch(sis, permute.Query{Limit: 10}, dst, &s, func(int, []permute.Ranked[*benchPeer]) bool { return true })
+			}
+			b.ReportMetric(float64(len(sis)*b.N)/b.Elapsed().Seconds(), "lookups/s")
+		})
+	}
+}
+
+// BenchmarkPermuted reads the first n of 100,000 from the iterator.
+func BenchmarkPermuted(b *testing.B) {
+	g := newGrid(100_000, 32)
+	table := g.table(permute.Kernel())
+	for _, n := range []int{10, 1_000, g.n} {
+		b.Run(fmt.Sprintf("read=%d/%s", n, g.name(permute.Kernel())), func(b *testing.B) {
+			g.run(b, func(si []byte) {
+				left := n
+				for range table.Permuted(si, nil) {
+					if left--; left == 0 {
+						break
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkBuild makes a table from sorted peers, as at a restart.
+func BenchmarkBuild(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		g := newGrid(n, 32)
+		b.Run(g.name(permute.Kernel()), func(b *testing.B) {
+			g.run(b, func([]byte) { g.table(permute.Kernel()) })
+		})
+	}
+}
+
+// BenchmarkEdit changes one of 100,000 peers: a new one, and a new value for a known one.
+func BenchmarkEdit(b *testing.B) {
+	g := newGrid(100_000, 32)
+	table := g.table(permute.Kernel())
+	rnd := newRandom(1)
+	b.Run("add", func(b *testing.B) {
+		for b.Loop() {
+			e := table.Edit()
+			e.Set(permute.Key(rnd.bytes(32)), g.seeds[0], g.values[0])
+			e.Table()
+		}
+	})
+	b.Run("renew", func(b *testing.B) {
+		for b.Loop() {
+			i := rnd.IntN(g.n)
+			e := table.Edit()
+			e.Set(g.keys[i], g.seeds[i], g.values[0])
+			e.Table()
+		}
+	})
+}

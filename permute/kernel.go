@@ -15,14 +15,12 @@ const (
 	pureGo
 	amd64SHANI
 	amd64AVX512
-	arm64SHA1
 )
 
 var kernelNames = [...]string{
 	pureGo:      "pure go",
 	amd64SHANI:  "amd64 sha-ni",
 	amd64AVX512: "amd64 avx-512",
-	arm64SHA1:   "arm64 sha1",
 }
 
 func (k kernel) String() string { return kernelNames[k] }
@@ -30,16 +28,16 @@ func (k kernel) String() string { return kernelNames[k] }
 // columns says whether a page's words lie word by word.
 func (k kernel) columns() bool { return k == amd64AVX512 }
 
-// Kernel says how this machine hashes seeds: "amd64 avx-512", "amd64 sha-ni", "arm64 sha1", or
-// "pure go", which leaves it to crypto/sha1.
+// Kernel says how this machine hashes seeds: "amd64 avx-512", "amd64 sha-ni" or "pure go", which
+// leaves it to crypto/sha1.
 func Kernel() string { return best().String() }
 
 func best() kernel { return runnable()[0] }
 
 // prefix is the storage index as the kernels want it. Assembly knows its layout.
 type prefix struct {
-	// For a storage index of indexSize bytes: its words, and the state (a, b, c, d, e) after rounds 0 to 3, which
-	// depend on nothing else.
+	// For a storage index of indexSize bytes: its words, and the state (a, b, c, d, e) after
+	// rounds 0 to 3, which depend on nothing else.
 	words [indexSize / 4]uint32
 	state [5]uint32
 

@@ -26,9 +26,9 @@ type Query struct {
 
 // Append appends the peers of t in the order of storageIndex, as far as q wants them, and returns
 // the extended slice. With a Limit it sorts only about so many. It does not allocate when dst has
-// room and s has served a lookup of this size before, up to tables of 65,536 peers, of which on it
-// spreads the work over idle cores. A nil s is a new one. It keeps neither storageIndex nor
-// q.Preferred, and panics if storageIndex is longer than [MaxStorageIndex].
+// room for what is wanted and s has served a lookup of this size before. A nil s is a new one. It
+// keeps neither storageIndex nor q.Preferred, and panics if storageIndex is longer than
+// [MaxStorageIndex].
 func (t *Table[V]) Append(dst []Ranked[V], storageIndex []byte, q Query, s *Scratch) []Ranked[V] {
 	if s == nil {
 		s = new(Scratch)
@@ -60,9 +60,9 @@ const firstRun = 64
 // Permuted returns the peers of t in the order of storageIndex, preferred ones first. They are
 // made in growing runs: the first few cost a hash for each peer of the table and no sorting of the
 // others; who reads on pays another pass of hashing for each run. Memory is that of the longest run
-// so far, at most an eighth of the table's peers or 4,096 at about 56 bytes each. Each use of the iterator begins
-// anew and may run beside others. It keeps storageIndex and preferred, which must not change, and
-// panics if storageIndex is longer than [MaxStorageIndex].
+// so far: at most about an eighth of the peers, or 8,192, at some 56 bytes each. Each use of the
+// iterator begins anew and may run beside others. It keeps storageIndex and preferred, which must
+// not change, and panics if storageIndex is longer than [MaxStorageIndex].
 func (t *Table[V]) Permuted(storageIndex []byte, preferred []Key) iter.Seq[Ranked[V]] {
 	return func(yield func(Ranked[V]) bool) {
 		var s Scratch

@@ -12,7 +12,9 @@ import (
 type call struct {
 	budget *budget
 	taken  int64
-	buf    *[]byte
+
+	buffers *sync.Pool // of *[]byte, shared with all calls; nil: none are kept
+	buf     *[]byte    // lent
 }
 
 type callKey struct{}
@@ -25,11 +27,6 @@ func callOf(ctx context.Context) *call {
 	}
 	return new(call)
 }
-
-// maxPooled is the largest buffer worth keeping for the next call.
-const maxPooled = 4 << 20
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // take reserves memory for a request or an answer of n bytes, of which there are two copies: the
 // message, and its bytes at the transport. It is given back by end.
@@ -45,9 +42,27 @@ func (c *call) take(n int) error {
 	return nil
 }
 
-// buffer lends an empty buffer with room for n bytes, until giveBack or end. A call has one.
+// answer reserves memory for a single answer of n bytes and lends an empty buffer for them. In JSON
+// the answer also exists as fields and as longer text.
+func (c *call) answer(ctx context.Context, n int) ([]byte, error) {
+	size := n
+	if !isBinary(ctx) {
+		size *= 3
+	}
+	if err := c.take(size); err != nil {
+		return nil, err
+	}
+	return c.buffer(n), nil
+}
+
+// buffer lends an empty buffer with room for n bytes, until giveBack or end. A call has one at a time.
 func (c *call) buffer(n int) []byte {
-	c.buf = buffers.Get().(*[]byte)
+	if c.buffers != nil {
+		c.buf, _ = c.buffers.Get().(*[]byte)
+	}
+	if c.buf == nil {
+		c.buf = new([]byte)
+	}
 	if cap(*c.buf) < n {
 		*c.buf = make([]byte, 0, n)
 	}
@@ -57,10 +72,13 @@ func (c *call) buffer(n int) []byte {
 // keep says what became of the buffer lent, if it grew.
 func (c *call) keep(b []byte) { *c.buf = b }
 
+// maxPooled is the largest buffer worth keeping for another call.
+const maxPooled = 4 << 20
+
 // giveBack ends the loan. A stream does so before it waits: thousands wait at a time.
 func (c *call) giveBack() {
-	if c.buf != nil && cap(*c.buf) <= maxPooled {
-		buffers.Put(c.buf)
+	if c.buffers != nil && c.buf != nil && cap(*c.buf) <= maxPooled {
+		c.buffers.Put(c.buf)
 	}
 	c.buf = nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -13,9 +14,10 @@ import (
 // guard is what surrounds every RPC: it gives the call its limits, turns a panic into an error,
 // errors into what callers may see, and tells the log.
 func guard(log *slog.Logger, b *budget) connect.ServerInterceptor {
+	buffers := new(sync.Pool)
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-			c := &call{budget: b}
+			c := &call{budget: b, buffers: buffers}
 			defer c.end()
 			if info, ok := connect.CallInfoForServerContext(ctx); ok {
 				stream = &countedStream{stream, c, info}

@@ -27,7 +27,7 @@ func TestIdleSubscriberMemory(t *testing.T) {
 	in := start(t, settings{})
 	in.put(in.offer(1, "storage", 1))
 	bare := bareServer(t)
-	for name, open := range map[string]func(t *testing.T, l dialer, procedure string, messages int) net.Conn{
+	for name, open := range map[string]func(t testing.TB, l dialer, procedure string, messages int){
 		"HTTP/1.1": openHTTP1,
 		"HTTP/2":   openHTTP2,
 	} {
@@ -89,7 +89,13 @@ func bareServer(t *testing.T) *introducer {
 
 // openHTTP1 opens a stream on a connection of its own and reads so many messages. What it holds
 // itself is a file descriptor.
-func openHTTP1(t *testing.T, l dialer, procedure string, messages int) net.Conn {
+func openHTTP1(t testing.TB, l dialer, procedure string, messages int) {
+	openStream(t, l, procedure, messages)
+}
+
+// openStream returns what follows those messages.
+func openStream(t testing.TB, l dialer, procedure string, messages int) io.Reader {
+	t.Helper()
 	conn := dialRaw(t, l)
 	write(t, conn, "POST "+procedure+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/connect+proto\r\nContent-Length: 5\r\n\r\n\x00\x00\x00\x00\x00")
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -97,19 +103,25 @@ func openHTTP1(t *testing.T, l dialer, procedure string, messages int) net.Conn 
 		t.Fatal(err)
 	}
 	for range messages {
-		var head [5]byte
-		if _, err := io.ReadFull(res.Body, head[:]); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.CopyN(io.Discard, res.Body, int64(binary.BigEndian.Uint32(head[1:]))); err != nil {
+		if err := skipMessage(res.Body); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return conn
+	return res.Body
+}
+
+// skipMessage reads one message in its envelope: flags, 4 bytes of length, the message.
+func skipMessage(r io.Reader) error {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, r, int64(binary.BigEndian.Uint32(head[1:])))
+	return err
 }
 
 // openHTTP2 does so over HTTP/2, with frames laid out by hand (RFC 9113, section 6).
-func openHTTP2(t *testing.T, l dialer, procedure string, messages int) net.Conn {
+func openHTTP2(t testing.TB, l dialer, procedure string, messages int) {
 	const (
 		data, headers, settings = 0, 1, 4
 		endStream, endHeaders   = 1, 4
@@ -151,10 +163,9 @@ func openHTTP2(t *testing.T, l dialer, procedure string, messages int) net.Conn 
 			}
 		}
 	}
-	return conn
 }
 
-func dialRaw(t *testing.T, l dialer) net.Conn {
+func dialRaw(t testing.TB, l dialer) net.Conn {
 	t.Helper()
 	conn, err := l.DialContext(t.Context(), "", "")
 	if err != nil {
@@ -164,7 +175,7 @@ func dialRaw(t *testing.T, l dialer) net.Conn {
 	return conn
 }
 
-func write(t *testing.T, conn net.Conn, s string) {
+func write(t testing.TB, conn net.Conn, s string) {
 	t.Helper()
 	if _, err := io.WriteString(conn, s); err != nil {
 		t.Fatal(err)

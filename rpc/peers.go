@@ -60,11 +60,10 @@ func (s *Service) GetPeers(ctx context.Context, req *introducerv1.GetPeersReques
 		last = id
 	}
 
-	c := callOf(ctx)
-	if err := c.take(size); err != nil {
+	body, err := callOf(ctx).answer(ctx, size)
+	if err != nil {
 		return nil, err
 	}
-	body := c.buffer(size)
 	for _, f := range forms {
 		body = appendField(body, peersField, f.in(req.View))
 	}

@@ -37,11 +37,10 @@ func (s *Service) GetPermutedPeers(ctx context.Context, req *introducerv1.GetPer
 		l.forms = append(l.forms, f)
 		size += permutedSize(l.ranked[i].ID[:], f.in(req.View))
 	}
-	c := callOf(ctx)
-	if err := c.take(size); err != nil {
+	body, err := callOf(ctx).answer(ctx, size)
+	if err != nil {
 		return nil, err
 	}
-	body := c.buffer(size)
 	for i, f := range l.forms {
 		body = appendPermuted(body, l.ranked[i].ID[:], f.in(req.View))
 	}
@@ -134,10 +133,10 @@ func (s *Service) BatchGetPermutedPeers(ctx context.Context, req *introducerv1.B
 	if err != nil {
 		return nil, err
 	}
-	if err := c.take(size); err != nil {
+	body, err := c.answer(ctx, size)
+	if err != nil {
 		return nil, err
 	}
-	body := c.buffer(size)
 	for _, f := range l.forms {
 		body = appendField(body, peersField, f.in(req.View))
 	}

@@ -87,7 +87,7 @@ func TestPermutedPeersAreInTheReferenceOrder(t *testing.T) {
 // The four ways to ask for an order agree, for any storage index, limit and preference.
 func TestPermutedPeersAgree(t *testing.T) {
 	in := start(t, settings{})
-	const n = 700
+	const n = 300
 	var crowd []announce.Signed
 	for i := range n {
 		crowd = append(crowd, in.offer(i, "storage", 1))

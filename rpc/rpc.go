@@ -111,6 +111,14 @@ func (s *Service) untilDrained(ctx context.Context) (_ context.Context, stop fun
 	}
 }
 
+// ending says why a stream has to end now, if it has to.
+func (s *Service) ending(ctx context.Context) error {
+	if s.draining.Err() != nil {
+		return errDraining // ctx hears of it a moment later
+	}
+	return context.Cause(ctx)
+}
+
 // jitter is d, up to a quarter more or less.
 func jitter(d time.Duration) time.Duration {
 	return d - d/4 + rand.N(d/2+1)

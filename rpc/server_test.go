@@ -93,7 +93,7 @@ func TestLargeRequestsAndAnswersShareABudget(t *testing.T) {
 					t.Errorf("%s over %s: %v", name, w.name, err)
 				}
 			}
-			fits := &introducerv1.GetPermutedPeersRequest{Service: "storage", StorageIndex: si16, Limit: 15}
+			fits := &introducerv1.GetPermutedPeersRequest{Service: "storage", StorageIndex: si16, Limit: 5}
 			if err := getPermuted(fits)(t.Context(), c); err != nil {
 				t.Errorf("an answer that fits, over %s: %v", w.name, err)
 			}

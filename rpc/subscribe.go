@@ -60,23 +60,30 @@ type feed struct {
 }
 
 func (f *feed) run(ctx context.Context, sub *registry.Subscription) error {
-	waiting, stop := f.s.untilDrained(ctx)
+	ctx, stop := f.s.untilDrained(ctx)
 	defer stop()
 	for {
-		b, err := sub.Next(waiting, jitter(f.s.opts.ProgressInterval))
+		err := f.next(ctx, sub)
 		if errors.Is(err, errDraining) {
 			return f.drain()
 		}
 		if err != nil {
 			return err
 		}
-		if err := f.batch(waiting, b); err != nil {
-			if errors.Is(err, errDraining) {
-				return f.drain()
-			}
-			return err
-		}
 	}
+}
+
+// next waits for a batch and sends it.
+func (f *feed) next(ctx context.Context, sub *registry.Subscription) error {
+	// Next itself looks at ctx only when it has to wait, and a snapshot can be long.
+	if err := f.s.ending(ctx); err != nil {
+		return err
+	}
+	b, err := sub.Next(ctx, jitter(f.s.opts.ProgressInterval))
+	if err != nil {
+		return err
+	}
+	return f.batch(ctx, b)
 }
 
 // batch sends the changes of b and, at the head, where the subscriber stands if the changes don't
@@ -129,7 +136,7 @@ func (f *feed) changes(ctx context.Context, b registry.Batch) error {
 			if err := out.flush(); err != nil {
 				return err
 			}
-			if err := context.Cause(ctx); err != nil {
+			if err := f.s.ending(ctx); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -325,29 +327,40 @@ func TestDrain(t *testing.T) {
 // A subscriber in the middle of its snapshot is told the token of the last message it got; resuming
 // there, at the next introducer, completes it.
 func TestDrainInTheMiddleOfASnapshot(t *testing.T) {
-	dir := t.TempDir()
-	const n = 200
-	var sub *subscriber
-	synctest.Test(t, func(t *testing.T) {
-		in := start(t, settings{dir: dir, listener: newPipeListener()})
-		for i := range n {
-			in.put(sign(t, node(i), announce.Announcement{Service: "storage", Seqnum: 1, FURL: strings.Repeat("x", 10_000)}))
-		}
-		sub = subscribe(t, in.binary(), &introducerv1.SubscribeRequest{})
-		sub.until(changes)
-		synctest.Wait() // the introducer is stuck in the next message
-		in.svc.Drain()
-		sub.until(drain)
-		if sub.next() != "" || len(sub.held) == n || sub.drain.Token.GetRevision() != uint64(len(sub.held)) {
-			t.Errorf("drained at revision %d with %d of %d held", sub.drain.Token.GetRevision(), len(sub.held), n)
-		}
-	})
-	in := start(t, settings{dir: dir})
-	sub.t = t
-	sub.connect(in.binary(), &introducerv1.SubscribeRequest{Resume: sub.drain.Token})
-	sub.until(synced)
-	if sub.events[0] == reset || sub.told != n || len(sub.held) != n {
-		t.Errorf("%v: told of %d, %d held, want %d", sub.events, sub.told, len(sub.held), n)
+	for name, snapshot := range map[string]struct {
+		peers, size int
+		view        introducerv1.PeerView
+	}{
+		"few large":  {200, 10_000, introducerv1.PeerView_PEER_VIEW_FULL},
+		"many small": {2_000, 10, introducerv1.PeerView_PEER_VIEW_BASIC},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var sub *subscriber
+			synctest.Test(t, func(t *testing.T) {
+				in := start(t, settings{dir: dir, listener: newPipeListener()})
+				var crowd []announce.Signed
+				for i := range snapshot.peers {
+					crowd = append(crowd, sign(t, node(i), announce.Announcement{Service: "storage", Seqnum: 1, FURL: strings.Repeat("x", snapshot.size)}))
+				}
+				in.put(crowd...)
+				sub = subscribe(t, in.binary(), &introducerv1.SubscribeRequest{View: snapshot.view})
+				sub.until(changes)
+				synctest.Wait() // the introducer is stuck in the next message
+				in.svc.Drain()
+				sub.until(drain)
+				if sub.next() != "" || len(sub.held) == snapshot.peers || sub.drain.Token.GetRevision() != uint64(len(sub.held)) {
+					t.Errorf("drained at revision %d with %d of %d held", sub.drain.Token.GetRevision(), len(sub.held), snapshot.peers)
+				}
+			})
+			in := start(t, settings{dir: dir})
+			sub.t = t
+			sub.connect(in.binary(), &introducerv1.SubscribeRequest{Resume: sub.drain.Token, View: snapshot.view})
+			sub.until(synced)
+			if sub.events[0] == reset || sub.told != snapshot.peers || len(sub.held) != snapshot.peers {
+				t.Errorf("%v: told of %d, %d held, want %d", sub.events, sub.told, len(sub.held), snapshot.peers)
+			}
+		})
 	}
 }
 
@@ -510,4 +523,70 @@ func TestALeavingSubscriberIsForgotten(t *testing.T) {
 			t.Errorf("%d subscribers, want 1", got)
 		}
 	})
+}
+
+// Whatever is published, and however often a subscriber leaves and returns in the middle of
+// anything, what it holds is what the introducer holds whenever the introducer says so (I4); the
+// subscriber itself checks that at every digest.
+func TestSubscribersHoldTheSet(t *testing.T) {
+	const nodes, rounds, seed = 40, 60, 7
+	in := start(t, settings{service: rpc.Options{ProgressInterval: 10 * time.Millisecond}})
+	services := []announce.Service{"storage", "helper", "a"}
+	random := rand.New(rand.NewPCG(seed, seed))
+	seqnum := uint64(0)
+	publish := func() {
+		var items []announce.Signed
+		for range 1 + random.IntN(20) {
+			seqnum++
+			items = append(items, sign(t, node(random.IntN(nodes)), announce.Announcement{
+				Service: services[random.IntN(len(services))], Seqnum: seqnum, Withdrawn: random.IntN(4) == 0,
+			}))
+		}
+		in.put(items...)
+	}
+	publish()
+	var wants [][]string
+	var subs []*subscriber
+	for i, w := range wires {
+		want := [][]string{nil, {"storage"}, {"helper", "a", "none"}}[i%3]
+		wants = append(wants, want)
+		subs = append(subs, subscribe(t, in.dial(w), &introducerv1.SubscribeRequest{Services: want}))
+	}
+	for range rounds {
+		publish()
+		for i, sub := range subs {
+			for range random.IntN(4) {
+				sub.next()
+			}
+			if random.IntN(3) == 0 {
+				sub.stream.Close()
+				sub.connect(in.dial(wires[i]), &introducerv1.SubscribeRequest{Services: wants[i], Resume: sub.token})
+			}
+		}
+	}
+	head := uint64(in.reg.Info().Last)
+	for i, sub := range subs {
+		for len(sub.events) == 0 || sub.token.GetRevision() < head || sub.events[len(sub.events)-1] == changes {
+			sub.next()
+		}
+		var want []string
+		for _, service := range services {
+			if wants[i] != nil && !slices.Contains(wants[i], string(service)) {
+				continue
+			}
+			res, err := in.binary().GetPeers(t.Context(), &introducerv1.GetPeersRequest{Service: string(service)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range res.Peers {
+				want = append(want, fmt.Sprintf("%s %x %d", p.Service, p.PeerId[:2], p.Seqnum))
+			}
+		}
+		slices.Sort(want)
+		got := sub.seqnums()
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("subscriber %d of %v (-want +got):\n%s", i, wants[i], diff)
+		}
+	}
 }

@@ -143,8 +143,7 @@ func open(path string, opts Options) (*Index, error) {
 	if err := x.attach(opts, true); err != nil {
 		return nil, err
 	}
-	txid, err := x.inspect()
-	if err != nil || opts.ReadOnly {
+	if err := x.inspect(); err != nil || opts.ReadOnly {
 		return x.opened(began, err)
 	}
 
@@ -154,7 +153,7 @@ func open(path string, opts Options) (*Index, error) {
 	if err := x.attach(opts, false); err != nil {
 		return nil, err
 	}
-	return x.opened(began, x.settle(txid))
+	return x.opened(began, x.settle())
 }
 
 // opened ends an Open: with x, or with err and x closed.
@@ -226,17 +225,16 @@ func options() *bbolt.Options {
 	}
 }
 
-// inspect checks the open file and reads where it stands. It returns the number of the newest
-// transaction in it.
-func (x *Index) inspect() (txid int, err error) {
+// inspect checks the open file and reads where it stands.
+func (x *Index) inspect() error {
 	info, err := x.file.Stat()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := checkPages(x.file, info.Size()); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return damage(err)
 	}
-	return txid, damage(caught(nil, func() error {
+	return damage(caught(nil, func() error {
 		version, err := migrations.IndexSchema(x.db)
 		switch {
 		case err != nil:
@@ -247,27 +245,18 @@ func (x *Index) inspect() (txid int, err error) {
 			return fmt.Errorf("schema %d, this release knows up to %d: %w",
 				version, migrations.IndexVersion, migrations.ErrNewer)
 		}
-		return x.db.View(func(tx *bbolt.Tx) error {
-			txid = tx.ID()
-			return x.readStanding(tx)
-		})
+		return x.db.View(x.readStanding)
 	}))
 }
 
-// settle makes sure of a file that has been checked, closed and opened again for writing.
-func (x *Index) settle(txid int) error {
+// settle brings a file that has been checked up to today's schema and reads where it stands, again:
+// another process of ours may have written to it after the check.
+func (x *Index) settle() error {
 	return damage(caught(nil, func() error {
 		if err := migrations.Index(x.db); err != nil {
 			return err
 		}
-		return x.db.View(func(tx *bbolt.Tx) error {
-			// A read transaction bears the number of the last write. A greater one than was checked:
-			// another process came in between, and it may do so again.
-			if tx.ID() != txid {
-				return fmt.Errorf("%w: written to during the check", ErrLocked)
-			}
-			return x.readStanding(tx)
-		})
+		return x.db.View(x.readStanding)
 	}))
 }
 

@@ -19,8 +19,8 @@ import (
 //
 // In the order of the file, and not of the tree, because that is how disks are fast; so it notes
 // who is led to and who is there, and compares at the end. No page being led to twice, nothing that
-// starts at the root can come back to where it was. Memory: 12 bytes a page and a half, 0.3 % of
-// the file.
+// starts at the root can come back to where it was. Memory: 8 bytes and 3 bits a page, 0.2 % of the
+// file.
 //
 // The format is bbolt's, from its package internal/common (page.go, meta.go, bucket.go) and
 // internal/freelist, version 2 since 2014. Integers are in the machine's order:
@@ -339,6 +339,7 @@ func (c *checker) readFreelist(r io.ReaderAt) error {
 
 // metaPage is what bbolt's meta page says.
 type metaPage struct {
+	pageSize uint32
 	root     uint64 // page where the tree begins
 	freelist uint64 // page where the freelist begins
 	pages    uint64 // pages in use or free, the meta pages included
@@ -351,15 +352,23 @@ type metaPage struct {
 func newestMeta(r io.ReaderAt) (metaPage, error) {
 	m0, err0 := readMeta(r, 0)
 	m1, err1 := readMeta(r, 1)
+	newest := m0
 	switch {
 	case err0 != nil && err1 != nil:
 		return metaPage{}, fmt.Errorf("no valid meta page: %w; %w", err0, err1)
 	case err0 != nil || err1 == nil && m1.txid > m0.txid:
-		return m1, nil
+		newest = m1
 	}
-	return m0, nil
+	// Of the older one bbolt may still take the page size.
+	for _, m := range []metaPage{m0, m1} {
+		if m != (metaPage{}) && m.pageSize != pageSize {
+			return metaPage{}, fmt.Errorf("pages of %d bytes", m.pageSize)
+		}
+	}
+	return newest, nil
 }
 
+// readMeta reads a meta page. The error says that it isn't valid, by bbolt's own measure.
 func readMeta(r io.ReaderAt, page uint64) (metaPage, error) {
 	const (
 		magic   = 0xED0CDAED
@@ -378,10 +387,10 @@ func readMeta(r io.ReaderAt, page uint64) (metaPage, error) {
 		return metaPage{}, errors.New("not a bbolt database")
 	case u64(b[summed:]) != h.Sum64():
 		return metaPage{}, errors.New("wrong checksum")
-	case u32(b[8:]) != pageSize:
-		return metaPage{}, fmt.Errorf("pages of %d bytes", u32(b[8:]))
 	}
-	return metaPage{root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), txid: u64(b[48:])}, nil
+	return metaPage{
+		pageSize: u32(b[8:]), root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), txid: u64(b[48:]),
+	}, nil
 }
 
 // readAt fills b from offset from.

@@ -98,6 +98,15 @@ func TestCheckPages(t *testing.T) {
 		{"half a page", func(b []byte) []byte { return b[:2000] }, "pages in a file of 2000 bytes"},
 		{"cut", func(b []byte) []byte { return b[:len(b)/2] }, "pages in a file of"},
 		{"both meta pages", func(b []byte) []byte { b[40]++; b[page+40]++; return b }, "no valid meta page: wrong checksum"},
+		{"another page size", func(b []byte) []byte { metas(b, func(m []byte) { put32(m[8:], 8192) }); return b }, "pages of 8192 bytes"},
+		{"another page size in one meta page", func(b []byte) []byte {
+			metas(b, func(m []byte) {
+				if u64(m[48:]) != u64(newest[48:]) {
+					put32(m[8:], 0)
+				}
+			})
+			return b
+		}, "pages of 0 bytes"},
 		{"too few pages", func(b []byte) []byte { metas(b, func(m []byte) { put64(m[40:], 3) }); return b }, "3 pages in a file"},
 		{"too many pages", func(b []byte) []byte { metas(b, func(m []byte) { put64(m[40:], 1<<60) }); return b }, "pages in a file"},
 		{"root out of range", func(b []byte) []byte { metas(b, func(m []byte) { put64(m[16:], 1) }); return b }, "root: leads to page 1"},

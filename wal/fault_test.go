@@ -50,7 +50,7 @@ func TestFaults(t *testing.T) {
 				first, done = runFaults(t, dir, first, step, kind, table)
 			}
 			t.Logf("%v", table)
-			if table["append"] == 0 || table["open"] == 0 {
+			if table["append"] == 0 || table["open"] == 0 && !testing.Short() {
 				t.Error("no fault was met where it must be")
 			}
 		})

@@ -121,7 +121,7 @@ func (l *Log) Warnings() []error { return l.warnings }
 
 // Beat has the witness record the running time, without a record. It never blocks; a beat that comes
 // while a mark is being written is folded into the next. A clock behind Clock is ignored. Of a log
-// that is read-only, lost, failed or closed nothing is written.
+// that is read-only, lost or closed nothing is written, nor after the witness has failed.
 func (l *Log) Beat(clock time.Duration) {
 	if l.raise(clock) != clock || !l.readers.enter() {
 		return
@@ -160,9 +160,10 @@ func (l *Log) raise(c time.Duration) time.Duration {
 	}
 }
 
-// mark asks the witness to record where the log is now; see witness.mark.
+// mark asks the witness to record where the log is now; see witness.mark. It does so after a failure,
+// too: the head is synced all the same, and who waits for the ticket must hear of a witness that failed.
 func (l *Log) mark() (ticket uint64) {
-	if l.witness == nil || l.Lost() != nil || l.monitor.failed() != nil {
+	if l.witness == nil || l.Lost() != nil {
 		return 0
 	}
 	return l.witness.mark()

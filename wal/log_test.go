@@ -34,7 +34,7 @@ func TestAppendAndReadAgain(t *testing.T) {
 	if h != l.Head() {
 		t.Errorf("Append says head %v, Head %v", h, l.Head())
 	}
-	add(t, l, "three", strings.Repeat("x", wal.MaxPayload))
+	add(t, l, "three", strings.Repeat("x", 100_000))
 	before, err := read(l, 0, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,218 @@
+package mirror_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/introducer/introducer/announce"
+	introducerv1 "github.com/introducer/introducer/api/introducer/v1"
+	"github.com/introducer/introducer/cmd/introducer/internal/mirror"
+)
+
+var logID = []byte("0123456789abcdef")
+
+func token(revision uint64) *introducerv1.ResumeToken {
+	return &introducerv1.ResumeToken{LogId: logID, Revision: revision}
+}
+
+// said is what a node says; the mirror does not look at signatures.
+func said(node byte, words string) *introducerv1.SignedAnnouncement {
+	id := announce.NewKeyFromSeed([32]byte{node}).PeerID()
+	return &introducerv1.SignedAnnouncement{Message: []byte(words), PeerId: id[:]}
+}
+
+func announced(node byte, words string) *introducerv1.Change {
+	s := said(node, words)
+	return &introducerv1.Change{Change: &introducerv1.Change_Announced{
+		Announced: &introducerv1.Peer{Service: "storage", PeerId: s.PeerId, Announcement: s},
+	}}
+}
+
+func gone(node byte) *introducerv1.Change {
+	return &introducerv1.Change{Change: &introducerv1.Change_Gone{
+		Gone: &introducerv1.Gone{Service: "storage", PeerId: said(node, "").PeerId},
+	}}
+}
+
+func changes(revision uint64, all ...*introducerv1.Change) *introducerv1.SubscribeResponse {
+	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Changes{
+		Changes: &introducerv1.Changes{Changes: all, Token: token(revision)},
+	}}
+}
+
+// progress is the truth of an introducer that holds these announcements.
+func progress(revision uint64, held ...*introducerv1.SignedAnnouncement) *introducerv1.SubscribeResponse {
+	var digest [32]byte
+	for _, s := range held {
+		for i, b := range s.Signed().Digest() {
+			digest[i] ^= b
+		}
+	}
+	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Progress{
+		Progress: &introducerv1.Progress{Token: token(revision), SetDigest: digest[:]},
+	}}
+}
+
+func drain(revision uint64) *introducerv1.SubscribeResponse {
+	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Drain{
+		Drain: &introducerv1.Drain{Token: token(revision)},
+	}}
+}
+
+func reset() *introducerv1.SubscribeResponse {
+	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Reset_{Reset_: &introducerv1.Reset{}}}
+}
+
+// follow applies events, and saves and loads the mirror between any two.
+func follow(t *testing.T, m *mirror.Mirror, services []announce.Service, events ...*introducerv1.SubscribeResponse) *mirror.Mirror {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "state")
+	for i, e := range events {
+		if !m.Apply(e) {
+			t.Fatalf("after event %d the set is not the introducer's", i)
+		}
+		if err := m.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if m, err = mirror.Load(path, services); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+func TestFollow(t *testing.T) {
+	services := []announce.Service{"storage", "helper", "storage"}
+	m := follow(t, mirror.New(services), services,
+		reset(),
+		progress(0),
+		changes(1, announced(1, "one")),
+		changes(3, announced(2, "two"), announced(3, "three")),
+		progress(3, said(1, "one"), said(2, "two"), said(3, "three")),
+		changes(5, announced(2, "two again"), gone(1)),
+		changes(6, gone(9)), // whom this subscriber never heard of
+		progress(7, said(2, "two again"), said(3, "three")),
+		drain(8),
+	)
+	if diff := cmp.Diff(token(8), m.Token(), protocmp.Transform()); diff != "" || m.Len() != 2 {
+		t.Errorf("got %d peers, want 2, and a token (-want +got):\n%s", m.Len(), diff)
+	}
+	m = follow(t, m, services, reset(), changes(2, announced(4, "four")), progress(2, said(4, "four")))
+	if m.Len() != 1 {
+		t.Errorf("after a reset: got %d peers, want 1", m.Len())
+	}
+	m.Forget()
+	if m.Token() != nil || m.Len() != 0 || !m.Apply(progress(0)) {
+		t.Errorf("after Forget: got token %v and %d peers", m.Token(), m.Len())
+	}
+}
+
+func TestOtherSet(t *testing.T) {
+	for name, held := range map[string][]*introducerv1.SignedAnnouncement{
+		"one is missing":     nil,
+		"one too many":       {said(1, "one"), said(2, "two")},
+		"one is another":     {said(1, "One")},
+		"of another peer":    {said(2, "one")},
+		"the same one twice": {said(1, "one"), said(1, "one")},
+	} {
+		m := mirror.New(nil)
+		m.Apply(changes(1, announced(1, "one")))
+		if m.Apply(progress(1, held...)) {
+			t.Errorf("%s: it passes for the introducer's set", name)
+		}
+	}
+}
+
+func TestGoldenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	m := mirror.New([]announce.Service{"storage"})
+	m.Apply(changes(7, announced(1, "one")))
+	if err := m.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+ "format": 1,
+ "services": [
+  "storage"
+ ],
+ "log_id": "30313233343536373839616263646566",
+ "revision": 7,
+ "peers": [
+  {
+   "service": "storage",
+   "peer_id": "v0-z3gbkb64dxoxffmvdquqrchqsww3sbcndnz5nfxg34df22b32t6a",
+   "digest": "498382a40959ca5fd2e53d2ca3a603d18a6bba39aa3c681e4a1abb12272eea4f"
+  }
+ ]
+}
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("file (-want +got):\n%s", diff)
+	}
+}
+
+func TestDamagedFile(t *testing.T) {
+	const id = "v0-z3gbkb64dxoxffmvdquqrchqsww3sbcndnz5nfxg34df22b32t6a"
+	digest := strings.Repeat("00", 32)
+	for _, c := range []struct {
+		name, text string
+		want       error
+	}{
+		{"empty", "", mirror.ErrDamaged},
+		{"null", "null", mirror.ErrDamaged},
+		{"cut", `{"format":1,"services":[`, mirror.ErrDamaged},
+		{"newer format", `{"format":2,"services":[]}`, mirror.ErrDamaged},
+		{"other member", `{"format":1,"services":[],"x":1}`, mirror.ErrDamaged},
+		{"short log id", `{"format":1,"services":[],"log_id":"00"}`, mirror.ErrDamaged},
+		{"short digest", `{"format":1,"services":[],"peers":[{"service":"a","peer_id":"` + id + `","digest":"00"}]}`, mirror.ErrDamaged},
+		{"bad peer id", `{"format":1,"services":[],"peers":[{"service":"a","peer_id":"v0-","digest":"` + digest + `"}]}`, mirror.ErrDamaged},
+		{"a peer twice", `{"format":1,"services":[],"peers":[` +
+			`{"service":"a","peer_id":"` + id + `","digest":"` + digest + `"},` +
+			`{"service":"a","peer_id":"` + id + `","digest":"` + digest + `"}]}`, mirror.ErrDamaged},
+		{"other services", `{"format":1,"services":["helper"]}`, mirror.ErrServices},
+	} {
+		path := filepath.Join(t.TempDir(), "state")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mirror.Load(path, nil); !errors.Is(err, c.want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v, want %v and the path", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(`{"format":1,"services":[],"log_id":"","revision":0,"peers":[]}`))
+	f.Add([]byte(`{"format":1,"services":[],"log_id":"30313233343536373839616263646566","revision":7,"peers":[{"service":"a","peer_id":"v0-z3gbkb64dxoxffmvdquqrchqsww3sbcndnz5nfxg34df22b32t6a","digest":"0000000000000000000000000000000000000000000000000000000000000000"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "state")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := mirror.Load(path, nil)
+		if err != nil {
+			return
+		}
+		if err := m.Save(path); err != nil {
+			t.Fatalf("of %q: %v", text, err)
+		}
+		again, err := mirror.Load(path, nil)
+		if err != nil {
+			t.Fatalf("of %q: %v", text, err)
+		}
+		if diff := cmp.Diff(m.Token(), again.Token(), protocmp.Transform()); diff != "" || m.Len() != again.Len() {
+			t.Fatalf("of %q: got %d peers again, want %d; token (-want +got):\n%s", text, again.Len(), m.Len(), diff)
+		}
+	})
+}
