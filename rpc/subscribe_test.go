@@ -155,9 +155,11 @@ func TestResume(t *testing.T) {
 func TestResumeInTheMiddleOfASnapshot(t *testing.T) {
 	in := start(t, settings{})
 	const n = 200
+	var crowd []announce.Signed
 	for i := range n {
-		in.put(sign(t, node(i), announce.Announcement{Service: "storage", Seqnum: 1, FURL: strings.Repeat("x", 10_000)}))
+		crowd = append(crowd, sign(t, node(i), announce.Announcement{Service: "storage", Seqnum: 1, FURL: strings.Repeat("x", 10_000)}))
 	}
+	in.put(crowd...)
 	c := in.binary()
 	sub := subscribe(t, c, &introducerv1.SubscribeRequest{})
 	sub.until(changes)
@@ -332,7 +334,7 @@ func TestDrainInTheMiddleOfASnapshot(t *testing.T) {
 		view        introducerv1.PeerView
 	}{
 		"few large":  {200, 10_000, introducerv1.PeerView_PEER_VIEW_FULL},
-		"many small": {2_000, 10, introducerv1.PeerView_PEER_VIEW_BASIC},
+		"many small": {1_200, 10, introducerv1.PeerView_PEER_VIEW_BASIC},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -367,35 +369,48 @@ func TestDrainInTheMiddleOfASnapshot(t *testing.T) {
 // Shutdown drains. A subscriber that does not read holds it up as long as the caller allows and no
 // longer.
 func TestShutdown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in := start(t, settings{listener: newPipeListener()})
-		sub := subscribe(t, in.binary(), &introducerv1.SubscribeRequest{})
-		sub.until(synced)
-		stuck := subscribe(t, in.binary(), &introducerv1.SubscribeRequest{})
-		stuck.until(synced)
-		in.put(sign(t, node(1), announce.Announcement{Service: "storage", Seqnum: 1, FURL: strings.Repeat("x", 15_000)}))
-		sub.until(changes)
-		synctest.Wait()
+	for _, w := range []wire{{"HTTP/1.1", false, nil}, {"HTTP/2", true, nil}} {
+		t.Run(w.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := start(t, settings{listener: newPipeListener()})
+				sub := subscribe(t, in.dial(w), &introducerv1.SubscribeRequest{})
+				sub.until(synced)
+				stuck := subscribe(t, in.dial(w), &introducerv1.SubscribeRequest{})
+				stuck.until(synced)
+				// More than all windows and buffers between them hold.
+				for round := range uint64(3) {
+					var crowd []announce.Signed
+					for i := range 200 {
+						crowd = append(crowd, sign(t, node(i), announce.Announcement{Service: "storage", Seqnum: round, FURL: strings.Repeat("x", 15_000)}))
+					}
+					head := in.put(crowd...)
+					for sub.token.Revision < head {
+						sub.until(changes)
+					}
+				}
+				synctest.Wait()
 
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		ended := make(chan error, 1)
-		began := time.Now()
-		go func() { ended <- in.hs.Shutdown(ctx) }()
-		sub.until(drain)
-		if got := sub.next(); got != "" {
-			t.Errorf("%s after %s", got, drain)
-		}
-		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("shutdown beside one that does not read: %v", err)
-		}
-		if waited := time.Since(began); waited < 10*time.Second || waited > 11*time.Second {
-			t.Errorf("it took %v", waited)
-		}
-		if err := in.hs.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				ended := make(chan error, 1)
+				began := time.Now()
+				go func() { ended <- in.hs.Shutdown(ctx) }()
+				sub.until(drain)
+				if got := sub.next(); got != "" {
+					t.Errorf("%s after %s", got, drain)
+				}
+				if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("shutdown beside one that does not read: %v", err)
+				}
+				if waited := time.Since(began); waited < 10*time.Second || waited > 11*time.Second {
+					t.Errorf("it took %v", waited)
+				}
+				if err := in.hs.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // A registry that closes under its streams ends them as unavailable.
@@ -529,7 +544,11 @@ func TestALeavingSubscriberIsForgotten(t *testing.T) {
 // anything, what it holds is what the introducer holds whenever the introducer says so (I4); the
 // subscriber itself checks that at every digest.
 func TestSubscribersHoldTheSet(t *testing.T) {
-	const nodes, rounds, seed = 40, 60, 7
+	const nodes, seed = 40, 7
+	rounds := 60
+	if raceDetector {
+		rounds = 15
+	}
 	in := start(t, settings{service: rpc.Options{ProgressInterval: 10 * time.Millisecond}})
 	services := []announce.Service{"storage", "helper", "a"}
 	random := rand.New(rand.NewPCG(seed, seed))

@@ -54,18 +54,19 @@ func (x *Index) apply(p Position, set []Entry, drop []Key) (standing, error) {
 			return next, err
 		}
 	}
+	x.edits.sort()
 	err := caught(nil, func() error {
 		return x.db.Update(func(tx *bbolt.Tx) error {
-			if err := x.edits.write(tx, &next, bbolt.DefaultFillPercent); err != nil {
+			if err := x.edits.write(tx, x.edits.edits, &next, bbolt.DefaultFillPercent); err != nil {
 				return err
 			}
-			return x.edits.writeStanding(tx, &next)
+			return writeStanding(tx, &next)
 		})
 	})
 	return next, err
 }
 
-// editor gathers the edits of one transaction. bbolt keeps the values that it is given until the
+// editor gathers edits. bbolt keeps the values that it is given until the
 // transaction has ended, so they lie in memory of the editor's own, used again for the next one.
 type editor struct {
 	edits  []edit
@@ -106,17 +107,24 @@ func (w *editor) set(e *Entry, at Position) error {
 	return nil
 }
 
-// write makes the edits in tx and corrects the number and tally of entries in at. fill is how full
-// bbolt leaves pages that it splits, 0 to 1.
-func (w *editor) write(tx *bbolt.Tx, at *standing, fill float64) error {
+// sort puts the edits in the order of their keys, those of one key in the order they came.
+func (w *editor) sort() {
+	slices.SortStableFunc(w.edits, func(a, b edit) int { return a.compare(b.Key) })
+}
+
+// compare is the order of entries: by service, then by peer id, both bytewise.
+func (k Key) compare(l Key) int {
+	return cmp.Or(cmp.Compare(k.Service, l.Service), bytes.Compare(k.PeerID[:], l.PeerID[:]))
+}
+
+// write makes some of w's edits, sorted, in tx and corrects the number and tally of entries in at.
+// fill is how full bbolt leaves pages that it splits, 0 to 1.
+func (w *editor) write(tx *bbolt.Tx, edits []edit, at *standing, fill float64) error {
 	services := tx.Bucket([]byte(bucketServices))
 	if services == nil {
 		return errors.New("no bucket services")
 	}
-	slices.SortStableFunc(w.edits, func(a, b edit) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), bytes.Compare(a.PeerID[:], b.PeerID[:]))
-	})
-	for rest := w.edits; len(rest) > 0; {
+	for rest := edits; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Service == rest[0].Service {
 			n++
@@ -183,13 +191,4 @@ func (w *editor) writeService(services *bbolt.Bucket, edits []edit, at *standing
 		}
 	}
 	return nil
-}
-
-// writeStanding writes where the index will stand after tx.
-func (w *editor) writeStanding(tx *bbolt.Tx, at *standing) error {
-	meta := tx.Bucket([]byte(bucketMeta))
-	if meta == nil {
-		return errors.New("no bucket meta")
-	}
-	return meta.Put([]byte(keyPosition), at.append(nil))
 }

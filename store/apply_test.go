@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,6 +238,56 @@ func TestLoadStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEntries(t, x, want[:3])
+}
+
+// TestBuildOrders builds of more entries than one transaction takes, in and out of order, with keys
+// that come twice, far apart.
+func TestBuildOrders(t *testing.T) {
+	const n = 40_000
+	rng := rand.New(rand.NewPCG(7, 8))
+	var ascending []store.Entry
+	for i := range n {
+		ascending = append(ascending, entry([]string{"download_storage", "upload_storage"}[i%2], uint64(i), wal.Revision(i+1)))
+	}
+	slices.SortFunc(ascending, byKey)
+	random := slices.Clone(ascending)
+	rng.Shuffle(n, func(i, j int) { random[i], random[j] = random[j], random[i] })
+	descending := slices.Clone(ascending)
+	slices.Reverse(descending)
+	changed := slices.Clone(random)
+	for i := range changed {
+		changed[i].Seqnum++
+		changed[i].Revision += n
+	}
+	late := slices.Concat(ascending[:n-1000], random[n-1000:]) // keys twice, all but some keys once
+	for _, tc := range []struct {
+		name    string
+		entries []store.Entry
+	}{
+		{"ascending", ascending},
+		{"random", random},
+		{"descending", descending},
+		{"ascending, then random", late},
+		{"the same key each time", slices.Repeat(ascending[:1], 20_000)},
+		{"all twice, the second time otherwise", slices.Concat(ascending, changed)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			want := model{}
+			want.apply(tc.entries, nil)
+			path := filepath.Join(t.TempDir(), "index")
+			if err := store.Build(path, position(2*n), slices.Values(tc.entries)); err != nil {
+				t.Fatal(err)
+			}
+			x := open(t, path)
+			got, err := load(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.EqualFunc(got, want.sorted(), same) || x.Len() != len(want) {
+				t.Errorf("got %d entries other than the %d wanted", len(got), len(want))
+			}
+		})
+	}
 }
 
 // TestBuildStops: a Build that cannot end leaves nothing; neither does it touch what is there.

@@ -29,6 +29,7 @@ func (x *Index) Load(yield func(Entry) error) error {
 	if err != nil {
 		return x.die(fmt.Errorf("loading index %s: %w", x.path, damage(err)))
 	}
+	forget(x.db)
 	return nil
 }
 

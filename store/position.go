@@ -56,6 +56,15 @@ func (x *Index) readStanding(tx *bbolt.Tx) error {
 	return nil
 }
 
+// writeStanding writes where the index will stand after tx.
+func writeStanding(tx *bbolt.Tx, at *standing) error {
+	meta := tx.Bucket([]byte(bucketMeta))
+	if meta == nil {
+		return errors.New("no bucket meta")
+	}
+	return meta.Put([]byte(keyPosition), at.append(nil))
+}
+
 func (s *standing) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, s.LogID[:]...)

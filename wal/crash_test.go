@@ -93,8 +93,8 @@ func workload(n int) []string {
 // call itself lost.
 func TestCrash(t *testing.T) {
 	n, nested := 90, 20
-	if testing.Short() {
-		n, nested = 25, 60
+	if reduced() {
+		n, nested = 25, 120
 	}
 	payloads := workload(n + 1) // the last one is verify's
 	mem := makeLog(t, vfs.NewCrashableMem())

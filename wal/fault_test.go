@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 // child, on real files, and looked at from here.
 func TestFaults(t *testing.T) {
 	step := 3
-	if testing.Short() {
+	if reduced() {
 		step = 17
 	}
 	for _, kind := range []string{"EIO once", "ENOSPC for good"} {
@@ -50,7 +50,7 @@ func TestFaults(t *testing.T) {
 				first, done = runFaults(t, dir, first, step, kind, table)
 			}
 			t.Logf("%v", table)
-			if table["append"] == 0 || table["open"] == 0 && !testing.Short() {
+			if table["append"] == 0 || table["open"] == 0 && !reduced() {
 				t.Error("no fault was met where it must be")
 			}
 		})

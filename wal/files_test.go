@@ -91,7 +91,7 @@ func TestDamagedWriteAheadLog(t *testing.T) {
 	path := newest(t, content)
 	good := content[path]
 	step := 1
-	if testing.Short() {
+	if reduced() {
 		step = 13
 	}
 
@@ -124,7 +124,7 @@ func TestDamagedWriteAheadLog(t *testing.T) {
 // are an older version of themselves.
 func TestDamagedFiles(t *testing.T) {
 	trials := 60 // of each kind, for each file
-	if testing.Short() {
+	if reduced() {
 		trials = 8
 	}
 	payloads := workload(60)

@@ -228,3 +228,6 @@ func exists(fs vfs.FS, path string) bool {
 	_, err := fs.Stat(path)
 	return !errors.Is(err, os.ErrNotExist)
 }
+
+// reduced says whether large tests should do less.
+func reduced() bool { return testing.Short() || raceBuild }

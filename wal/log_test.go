@@ -34,7 +34,7 @@ func TestAppendAndReadAgain(t *testing.T) {
 	if h != l.Head() {
 		t.Errorf("Append says head %v, Head %v", h, l.Head())
 	}
-	add(t, l, "three", strings.Repeat("x", 100_000))
+	add(t, l, "three", strings.Repeat("x", 10_000))
 	before, err := read(l, 0, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +197,9 @@ func TestAppendRefuses(t *testing.T) {
 	}
 	if s := l.Stats(); s.Syncs != 0 || l.Head().Revision != 0 {
 		t.Errorf("something was written: %+v, head %v", s, l.Head())
+	}
+	if reduced() {
+		return
 	}
 	if _, err := l.Append(day, 0, many[1:]); err != nil {
 		t.Errorf("as many as may be: %v", err)

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"flag"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -15,6 +16,11 @@ import (
 
 // Whatever is done to a log, in whatever order, it is the list of records that were appended.
 func TestModel(t *testing.T) {
+	if reduced() {
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		mem := makeLog(t, vfs.NewCrashableMem())
 		opts := func() wal.Options {

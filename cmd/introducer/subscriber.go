@@ -156,20 +156,18 @@ func (s *subscriber) request(token *introducerv1.ResumeToken) *introducerv1.Subs
 
 // take takes in one event and shows it.
 func (s *subscriber) take(res *introducerv1.SubscribeResponse) error {
-	same := s.held.Apply(res)
+	if !s.held.Apply(res) {
+		s.held.Forget()
+		if err := s.showStand(standing{Event: "mismatch"}); err != nil {
+			return &stopError{err}
+		}
+		return errMismatch
+	}
 	if err := s.show(res); err != nil {
 		return &stopError{err}
 	}
 	if res.GetSynced() != nil {
 		s.synced = true
-	}
-	if !same {
-		s.held.Forget()
-		s.synced = false
-		if err := s.showStand(standing{Event: "mismatch"}); err != nil {
-			return &stopError{err}
-		}
-		return errMismatch
 	}
 	if res.GetChanges() != nil && time.Since(s.saved) < saveEvery {
 		return nil // the next event, or the end, saves it

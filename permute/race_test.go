@@ -1,0 +1,5 @@
+//go:build race
+
+package permute_test
+
+const underRace = true
