@@ -27,6 +27,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -63,18 +64,21 @@ type Dir struct {
 	// Index is nil when it has to be built anew from the log; Rebuild then says why.
 	Index   *store.Index
 	Rebuild string
+	// Opening is what Open took.
+	Opening time.Duration
 
 	root string
 	lock io.Closer
 }
 
 const (
-	gridName   = "grid"
-	newInfix   = ".new-"
-	lockName   = "LOCK"
-	schemaName = "SCHEMA"
-	logName    = "log"
-	indexName  = "index"
+	gridName    = "grid"
+	newInfix    = ".new-"
+	lockName    = "LOCK"
+	schemaName  = "SCHEMA"
+	logName     = "log"
+	indexName   = "index"
+	witnessName = "witness"
 )
 
 // Open opens the data directory at path, and makes it first where there is none.
@@ -87,9 +91,11 @@ func Open(path string, opts Options) (_ *Dir, err error) {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
 	d := &Dir{root: root}
+	began := time.Now()
 	if err := d.open(opts); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, errors.Join(err, d.Close()))
 	}
+	d.Opening = time.Since(began)
 	return d, nil
 }
 
@@ -104,8 +110,8 @@ func (d *Dir) open(opts Options) error {
 	if err := makeDir(d.root); err != nil {
 		return err
 	}
-	if d.lock, err = vfs.Default.Lock(filepath.Join(d.root, lockName)); err != nil {
-		return fmt.Errorf("%w (%w)", ErrInUse, err)
+	if d.lock, err = lock(filepath.Join(d.root, lockName)); err != nil {
+		return err
 	}
 	if err := removeUnfinished(d.root); err != nil {
 		return err
@@ -144,6 +150,9 @@ func (d *Dir) openIndex(opts Options) error {
 	switch err := d.Log.Check(at.Revision, at.Chain); {
 	case at.LogID != d.Log.ID():
 		d.Rebuild = fmt.Sprintf("the index is of log %s", at.LogID)
+	case at.Revision+1 < d.Log.First():
+		// What was compacted since may be the very tombstones that this index lacks.
+		d.Rebuild = fmt.Sprintf("the index stands at revision %d, the log begins at %d", at.Revision, d.Log.First())
 	case errors.Is(err, wal.ErrAhead):
 		d.Log.Quarantine(wal.Mark{LogID: at.LogID, Revision: at.Revision, Chain: at.Chain}, wal.ReasonBehind)
 		d.Rebuild = "the index is " + err.Error()
@@ -159,12 +168,12 @@ func (d *Dir) openIndex(opts Options) error {
 	return x.Close()
 }
 
-// DropIndex gives up on the index because of what was found while loading it.
-func (d *Dir) DropIndex(why error) error {
+// DropIndex gives up on the index because of what was found while loading it. That closing a
+// damaged file may fail as well is of no interest.
+func (d *Dir) DropIndex(why error) {
 	d.Rebuild = why.Error()
-	x := d.Index
+	d.Index.Close()
 	d.Index = nil
-	return x.Close()
 }
 
 // BuildIndex puts a damaged index aside and writes another that holds entries at position p.
@@ -251,6 +260,9 @@ func checkSchema(path string) error {
 	if _, err := fmt.Sscanf(string(text), schemaFormat, &log, &index); err != nil || log < 1 || index < 1 {
 		return fmt.Errorf("%w: %s says %q", ErrNotOurs, schemaName, text)
 	}
+	if fmt.Sprintf(schemaFormat, log, index) != string(text) {
+		return fmt.Errorf("%w: %s says more than this release understands: %q", ErrNewer, schemaName, text)
+	}
 	if log > migrations.LogVersion || index > migrations.IndexVersion {
 		return fmt.Errorf("%w: its log is of schema %d and its index of %d, this release knows %d and %d",
 			ErrNewer, log, index, migrations.LogVersion, migrations.IndexVersion)
@@ -261,7 +273,15 @@ func checkSchema(path string) error {
 // create makes the state under another name, with both stores opened and closed and all of it
 // synced, and renames it into place. A crash before the rename leaves no introducer, one after
 // it a whole one, since the parent is synced before anyone is served.
+//
+// A witness that lies elsewhere is moved there last: if it came first, a creation that was cut
+// off could not be told from a log that vanished from under its witness, which is refused.
 func create(root string, opts Options) error {
+	if opts.Witness != "" {
+		if _, err := os.Stat(opts.Witness); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the witness %s is there, but not the log that it saw: put the log back, or remove the witness (%v)", opts.Witness, err)
+		}
+	}
 	building, err := os.MkdirTemp(root, gridName+newInfix)
 	if err != nil {
 		return err
@@ -271,6 +291,7 @@ func create(root string, opts Options) error {
 		return err
 	}
 	w := opts.wal()
+	w.WitnessPath = filepath.Join(building, witnessName)
 	if err := wal.Create(filepath.Join(building, logName), id, w); err != nil {
 		return err
 	}
@@ -287,16 +308,55 @@ func create(root string, opts Options) error {
 	if err := os.Rename(building, filepath.Join(root, gridName)); err != nil {
 		return err
 	}
-	return syncDir(root)
+	if err := syncDir(root); err != nil {
+		return err
+	}
+	if opts.Witness == "" {
+		return nil
+	}
+	return moveWitness(filepath.Join(root, gridName, witnessName), opts.Witness)
 }
 
-func removeUnfinished(root string) error {
-	left, err := filepath.Glob(filepath.Join(root, gridName+newInfix+"*"))
+// moveWitness moves the witness of a new log to another disk. Cut off, it leaves a log without
+// a witness where one is looked for, which the next start makes anew.
+func moveWitness(from, to string) error {
+	mark, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	for _, path := range left {
-		if err := os.RemoveAll(path); err != nil {
+	if err := writeSynced(to, string(mark)); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(to)); err != nil {
+		return err
+	}
+	return os.Remove(from)
+}
+
+// lock keeps other processes out. That it could not be had is told from that it could not be
+// asked for: the file cannot be made, or the file system has no locks.
+func lock(path string) (io.Closer, error) {
+	l, err := vfs.Default.Lock(path)
+	var file *fs.PathError
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.As(err, &file) || errors.Is(err, syscall.ENOLCK):
+		return nil, fmt.Errorf("locking it: %w", err)
+	}
+	return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
+}
+
+func removeUnfinished(root string) error {
+	names, err := os.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if !strings.HasPrefix(n.Name(), gridName+newInfix) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(root, n.Name())); err != nil {
 			return fmt.Errorf("removing a creation that did not finish: %w", err)
 		}
 	}

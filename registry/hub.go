@@ -16,9 +16,11 @@ type hub struct {
 	every  map[*Subscription]struct{}                      // those of every service
 	heads  map[*Subscription]struct{}                      // who waits for the head, no subscribers
 
-	// What changed since run last looked. Waking thousands takes a while, and the sequencer
-	// must not wait for it.
-	dirty  map[announce.Service]struct{}
+	// What changed since run last looked, under a mutex of its own: waking thousands takes a
+	// while, and the sequencer must not wait for it.
+	dirtyMu sync.Mutex
+	dirty   map[announce.Service]struct{}
+
 	ready  chan struct{}
 	closed chan struct{}
 }
@@ -78,11 +80,11 @@ func (h *hub) count(name announce.Service) int {
 
 // changed is called by the sequencer after each group.
 func (h *hub) changed(services []*service) {
-	h.mu.Lock()
+	h.dirtyMu.Lock()
 	for _, s := range services {
 		h.dirty[s.name] = struct{}{}
 	}
-	h.mu.Unlock()
+	h.dirtyMu.Unlock()
 	select {
 	case h.ready <- struct{}{}:
 	default:
@@ -101,14 +103,18 @@ func (h *hub) run() {
 }
 
 func (h *hub) wake() {
+	h.dirtyMu.Lock()
+	dirty := h.dirty
+	h.dirty = make(map[announce.Service]struct{})
+	h.dirtyMu.Unlock()
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for name := range h.dirty {
+	for name := range dirty {
 		for s := range h.byName[name] {
 			s.signal()
 		}
 	}
-	clear(h.dirty)
 	for s := range h.every {
 		s.signal()
 	}

@@ -25,13 +25,19 @@ type indexer struct {
 	joined sync.WaitGroup
 }
 
-func startIndexer(index *store.Index, logger *slog.Logger) *indexer {
+// startIndexer begins with what the index lacks already, nil for nothing, which leads it to at.
+func startIndexer(index *store.Index, logger *slog.Logger, lacking map[store.Key]store.Entry, at store.Position) *indexer {
 	x := &indexer{
 		index: index, logger: logger,
-		pending: make(map[store.Key]store.Entry),
+		pending: lacking,
+		at:      at,
 		ready:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 	}
+	if x.pending == nil {
+		x.pending = make(map[store.Key]store.Entry)
+	}
+	x.ready <- struct{}{}
 	x.joined.Go(x.run)
 	return x
 }
@@ -81,9 +87,9 @@ func (x *indexer) apply() {
 		entries = append(entries, e)
 	}
 	if err := x.index.Apply(at, entries, nil); err != nil {
-		// The index holds no truth: the introducer goes on without, and the next start builds
-		// another from the log.
-		x.logger.Error("writing the index; the next start will build it anew", "err", err)
+		// The index holds no truth: the introducer goes on without, and the next start replays
+		// the log from where the index stands, or builds another.
+		x.logger.Error("writing the index; the next start brings it up to date", "err", err)
 		x.mu.Lock()
 		x.failed = true
 		clear(x.pending)

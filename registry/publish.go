@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -15,9 +16,9 @@ import (
 // synced to the log and applied to the view; results keep the order of items. Each item is
 // judged by itself: a refused one fails none of its neighbours.
 //
-// An error means that none of the items was written, except ctx's own: after it the outcome
-// is unknown, and publishing the same bytes again gives the same answer. The registry does
-// not keep items' slices after it returned without an error.
+// An error means that none of the items was written, except ErrFailed and ctx's own: after
+// those the outcome is unknown, and publishing the same bytes again gives the same answer. The
+// registry does not keep items' slices after it returned without an error.
 func (r *Registry) Publish(ctx context.Context, items []announce.Signed) ([]Result, error) {
 	if err := r.writable(); err != nil {
 		return nil, err
@@ -25,6 +26,9 @@ func (r *Registry) Publish(ctx context.Context, items []announce.Signed) ([]Resu
 	var size int64
 	for _, s := range items {
 		size += int64(len(s.Message)) + publishedHead
+	}
+	if len(items) > maxGroupItems || size > r.opts.MaxPendingBytes {
+		return nil, fmt.Errorf("%w: %d announcements of %d bytes, of %d and %d", ErrTooLarge, len(items), size, maxGroupItems, r.opts.MaxPendingBytes)
 	}
 	if !r.pending.TryAcquire(size) {
 		return nil, ErrOverloaded
@@ -70,12 +74,18 @@ func (r *Registry) open(s announce.Signed) (candidate, Result) {
 	case err != nil:
 		return candidate{}, Result{Outcome: Invalid, Reason: err.Error()}
 	}
-	if r.opts.Allow != nil {
-		if reason := r.opts.Allow(a.Service, id); reason != "" {
-			return candidate{}, Result{Outcome: Forbidden, Reason: reason}
-		}
+	if reason := r.forbidden(a.Service, id); reason != "" {
+		return candidate{}, Result{Outcome: Forbidden, Reason: reason}
 	}
 	return candidate{said: a, id: id, digest: s.Digest(), signed: s}, Result{}
+}
+
+// forbidden is why the operator's rules refuse a peer, "" if they don't.
+func (r *Registry) forbidden(s announce.Service, id announce.PeerID) string {
+	if r.opts.Allow == nil {
+		return ""
+	}
+	return r.opts.Allow(s, id)
 }
 
 // Evict removes the live announcements of a peer for the services given, or for all when
@@ -85,25 +95,23 @@ func (r *Registry) Evict(ctx context.Context, id announce.PeerID, services ...an
 	if err := r.writable(); err != nil {
 		return 0, err
 	}
-	if len(services) == 0 {
-		r.services.Range(func(name, _ any) bool {
-			services = append(services, name.(announce.Service))
-			return true
-		})
+	evicted := 0
+	for {
+		b := &batch{eviction: &eviction{id: id, services: services}, done: make(chan struct{})}
+		if err := r.submit(ctx, b); err != nil {
+			return evicted, err
+		}
+		evicted += b.evicted
+		if b.evicted < maxGroupItems {
+			return evicted, nil
+		}
 	}
-	b := &batch{done: make(chan struct{})}
-	for _, name := range services {
-		b.evictions = append(b.evictions, eviction{name, id})
-	}
-	if err := r.submit(ctx, b); err != nil {
-		return 0, err
-	}
-	return b.evicted, nil
 }
 
+// eviction asks for the end of a peer's live announcements, as many as fit one group.
 type eviction struct {
-	service announce.Service
-	id      announce.PeerID
+	id       announce.PeerID
+	services []announce.Service // none: all, as they are when the eviction's turn comes
 }
 
 // writable says why nothing can be written now, if so.
@@ -140,8 +148,8 @@ func (r *Registry) submit(ctx context.Context, b *batch) error {
 // done is closed.
 type batch struct {
 	candidates []candidate
-	evictions  []eviction
-	size       int64 // taken from Registry.pending
+	eviction   *eviction // nil: none
+	size       int64     // taken from Registry.pending
 
 	results []Result
 	evicted int
@@ -189,11 +197,16 @@ func (q *queue) take() []*batch {
 	defer q.mu.Unlock()
 	var n, items int
 	var size int64
-	for n < len(q.batches) && (n == 0 || items < maxGroupItems && size < maxGroupBytes) {
+	for ; n < len(q.batches); n++ {
 		b := q.batches[n]
-		items += len(b.candidates) + len(b.evictions)
+		items += len(b.candidates)
+		if b.eviction != nil {
+			items += maxGroupItems
+		}
 		size += b.size
-		n++
+		if n > 0 && (items > maxGroupItems || size > maxGroupBytes) {
+			break
+		}
 	}
 	group := q.batches[:n:n]
 	q.batches = q.batches[n:]

@@ -285,10 +285,35 @@ func TestClosedRegistryRefuses(t *testing.T) {
 	}
 }
 
+// While one publish holds all the room, the next is told to come back; after it there is room
+// again. What never fits is another error.
 func TestOverload(t *testing.T) {
-	r := registrytest.Open(t, t.TempDir(), registry.Options{MaxPendingBytes: 100})
+	entered, leave := make(chan struct{}), make(chan struct{})
+	slow := registrytest.Key("slow").PeerID()
+	r := registrytest.Open(t, t.TempDir(), registry.Options{MaxPendingBytes: 200, Allow: func(_ announce.Service, id announce.PeerID) string {
+		if id == slow {
+			entered <- struct{}{}
+			<-leave
+		}
+		return ""
+	}})
 	defer registrytest.Close(t, r)
+	done := make(chan error)
+	go func() {
+		_, err := r.Publish(context.Background(), []announce.Signed{said(t, "slow", "storage", 1)})
+		done <- err
+	}()
+	<-entered
 	if _, err := r.Publish(t.Context(), []announce.Signed{said(t, "a", "storage", 1)}); !errors.Is(err, registry.ErrOverloaded) {
 		t.Errorf("got %v, want ErrOverloaded", err)
+	}
+	close(leave)
+	<-entered // the rules are asked again when its turn comes
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	registrytest.Publish(t, r, said(t, "a", "storage", 1))
+	if _, err := r.Publish(t.Context(), []announce.Signed{said(t, "a", "storage", 2), said(t, "b", "storage", 2)}); !errors.Is(err, registry.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
 	}
 }

@@ -53,7 +53,12 @@ func (r *Registry) ReadLog(from wal.Revision, f Filter) iter.Seq2[LogRecord, err
 		}
 		for rec, err := range r.log.Records(from, head) {
 			if err != nil {
-				yield(LogRecord{}, fmt.Errorf("%w: %w", ErrDamaged, err))
+				if errors.Is(err, wal.ErrClosed) {
+					err = ErrClosed
+				} else {
+					err = fmt.Errorf("%w: %w", ErrDamaged, err) // the log names the revision
+				}
+				yield(LogRecord{}, err)
 				return
 			}
 			out, err := r.logRecord(rec, f)

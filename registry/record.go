@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func (c *clock) replay(rec wal.Record) (replayed, error) {
 		peer.firstSeen = p.firstSeen
 		peer.announced = rec.Time.UnixNano()
 		c.setDeadline(peer, rec.Clock, a.TTL)
-		return replayed{peer, seedOf(a)}, nil
+		return replayed{peer, seedOf(a, peer.ID)}, nil
 	case kindRemoved:
 		r, err := decodeRemoved(rec.Payload)
 		if err != nil {
@@ -133,8 +134,10 @@ func newPeer(a *announce.Announcement, id announce.PeerID, digest [32]byte) *Pee
 	return p
 }
 
-func seedOf(a *announce.Announcement) []byte {
-	if a.Withdrawn {
+// seedOf is the seed that a live peer announced, nil for none: a tombstone's, and one that
+// says what would be derived anyway.
+func seedOf(a *announce.Announcement, id announce.PeerID) []byte {
+	if a.Withdrawn || bytes.Equal(a.PermutationSeed, id[:]) {
 		return nil
 	}
 	return a.PermutationSeed

@@ -28,7 +28,7 @@ type Registry struct {
 	dir      *datadir.Dir
 	verifier *announce.Verifier
 	clock    clock
-	replayed time.Duration // what Open took
+	replayed time.Duration // what opening took, the stores included
 	lost     *wal.Lost     // nil: the log is whole; fixed after Open
 	failed   atomic.Bool   // the log can no longer be written
 	kept     int           // (service, peer id) pairs known; owned by the sequencer
@@ -83,6 +83,8 @@ var (
 	ErrClosed = errors.New("the introducer is stopping")
 	// ErrOverloaded asks the caller to come back later; nothing was written.
 	ErrOverloaded = errors.New("too many announcements are waiting to be written")
+	// ErrTooLarge is returned for more announcements than fit one group; nothing was written.
+	ErrTooLarge = errors.New("too many announcements at once")
 	// ErrFailed means that the log could not be written; the process has to restart.
 	ErrFailed = errors.New("the log can no longer be written")
 	// ErrQuarantined means that the disk lost acknowledged announcements: reads go on,
@@ -110,7 +112,9 @@ func Open(ctx context.Context, dir *datadir.Dir, opts Options) (_ *Registry, err
 	}
 	opts.MaxPeers = cmp.Or(opts.MaxPeers, defaultMaxPeers)
 	opts.MaxPendingBytes = cmp.Or(opts.MaxPendingBytes, defaultMaxPendingBytes)
-	opts.Heartbeat = cmp.Or(opts.Heartbeat, defaultHeartbeat)
+	if opts.Heartbeat <= 0 {
+		opts.Heartbeat = defaultHeartbeat
+	}
 	started := opts.Now()
 	r := &Registry{
 		opts:     opts,
@@ -126,12 +130,11 @@ func Open(ctx context.Context, dir *datadir.Dir, opts Options) (_ *Registry, err
 	if err := r.restart(ctx); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	r.replayed = opts.Now().Sub(started)
+	r.replayed = dir.Opening + opts.Now().Sub(started)
 
 	r.joined.Go(r.hub.run)
 	if r.lost == nil {
 		r.joined.Go(r.sequence)
-		r.joined.Go(r.heartbeat)
 	} else {
 		opts.Logger.Error("the log lost acknowledged announcements: publishing is refused",
 			"reason", r.lost.Reason, "remedy", "introducer recover --accept-loss")
@@ -160,7 +163,7 @@ type Info struct {
 	First      wal.Revision // from where history is complete
 	Last       wal.Revision // the newest synced record
 	Started    time.Time
-	ReplayTime time.Duration // what this start took to know every peer
+	ReplayTime time.Duration // what this start took to know every peer, opening the stores included
 	Peers      int           // live, over all services
 	Lost       *wal.Lost     // not nil: quarantined
 }
@@ -214,21 +217,11 @@ func (r *Registry) service(name announce.Service) *service {
 	return nil
 }
 
-// heartbeat notes the running time now and then, so that a kill forgets little of it.
-func (r *Registry) heartbeat() {
-	tick := time.NewTicker(r.opts.Heartbeat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-r.closing.Done():
-			return
-		case <-tick.C:
-			r.log.Beat(r.clock.read(r.opts.Now()))
-		}
-	}
-}
-
-// damaged wraps what went wrong with a record that was once accepted.
+// damaged wraps what went wrong with a record that was once accepted; that the log is being
+// closed is no damage.
 func damaged(rev wal.Revision, err error) error {
+	if errors.Is(err, wal.ErrClosed) {
+		return ErrClosed
+	}
 	return fmt.Errorf("%w: revision %d: %w", ErrDamaged, rev, err)
 }

@@ -19,11 +19,12 @@ import (
 func (r *Registry) restart(ctx context.Context) error {
 	l := newLoader(&r.clock)
 	var from wal.Revision
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	if r.dir.Index != nil {
 		if err := r.dir.Index.Load(l.entry); err != nil {
-			if err := r.dir.DropIndex(err); err != nil {
-				return err
-			}
+			r.dir.DropIndex(err)
 			l = newLoader(&r.clock)
 		} else {
 			from = r.dir.Index.Position().Revision
@@ -31,7 +32,10 @@ func (r *Registry) restart(ctx context.Context) error {
 	}
 	rebuild := r.dir.Rebuild
 	head := r.log.Head()
-	if rebuild != "" {
+	r.lost = r.log.Lost()
+	if rebuild == "" {
+		l.tail = make(map[store.Key]store.Entry)
+	} else if r.lost == nil {
 		r.opts.Logger.Warn("building the index anew from the log", "reason", rebuild, "records", head.Revision)
 	}
 	for rec, err := range r.log.Records(from+1, head.Revision) {
@@ -49,19 +53,18 @@ func (r *Registry) restart(ctx context.Context) error {
 		}
 	}
 	l.finish(r, head.Revision)
-	if r.lost = r.log.Lost(); r.lost != nil {
+	if r.lost != nil {
 		return nil // the index is left as it is: evidence
 	}
 	at := store.Position{LogID: r.log.ID(), Revision: head.Revision, Chain: head.Chain}
 	if rebuild != "" {
 		if err := r.dir.BuildIndex(at, r.entries()); err != nil {
-			return err
+			// It holds no truth: all is known without it, and the next start replays again.
+			r.opts.Logger.Error("building the index; going on without", "err", err)
+			return nil
 		}
 	}
-	r.indexer = startIndexer(r.dir.Index, r.opts.Logger)
-	if rebuild == "" && len(l.tail) > 0 {
-		r.indexer.add(at, l.tail, l.tailSeeds)
-	}
+	r.indexer = startIndexer(r.dir.Index, r.opts.Logger, l.tail, at)
 	return nil
 }
 
@@ -72,11 +75,11 @@ type loader struct {
 	services map[announce.Service]*service
 	edits    map[*service]*permute.Edit[*Peer]
 	placed   []placed
+	holes    int      // superseded ones among placed
 	last     *service // of the entry before: entries come sorted by service
 	arena    []Peer
 
-	tail      []*Peer // what the log had after the index
-	tailSeeds [][]byte
+	tail map[store.Key]store.Entry // what the log had after the index; nil when that is of no use
 }
 
 type placed struct {
@@ -135,11 +138,24 @@ func (l *loader) record(rec wal.Record) error {
 	}
 	if old != nil {
 		old.superseded = true
+		l.drop()
 	}
 	l.put(s, p, d.seed)
-	l.tail = append(l.tail, p)
-	l.tailSeeds = append(l.tailSeeds, d.seed)
+	if l.tail != nil {
+		e := indexEntry(p, d.seed)
+		l.tail[store.Key{Service: e.Service, PeerID: e.PeerID}] = e
+	}
 	return nil
+}
+
+// drop counts a state that was just superseded, and sweeps when half are: what a replay holds
+// is bounded by the peers kept, however long the log.
+func (l *loader) drop() {
+	l.holes++
+	if l.holes > 1024 && l.holes*2 > len(l.placed) {
+		l.placed = slices.DeleteFunc(l.placed, func(at placed) bool { return at.peer.superseded })
+		l.holes = 0
+	}
 }
 
 func (l *loader) service(name announce.Service) *service {
@@ -168,10 +184,11 @@ func (l *loader) finish(r *Registry, head wal.Revision) {
 	slices.SortFunc(l.placed, func(a, b placed) int { return cmp.Compare(a.revision, b.revision) })
 	last := make(map[*service]wal.Revision, len(l.services))
 	for _, at := range l.placed {
-		last[at.service] = at.revision
 		if at.peer.superseded {
 			continue
 		}
+		// The newest change of a service is never superseded, so this ends at its revision.
+		last[at.service] = at.revision
 		r.swap(at.service, at.peer, nil)
 		r.expiries.add(at.peer)
 		r.kept++

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/introducer/introducer/announce"
@@ -25,6 +27,10 @@ func (r *Registry) sequence() {
 	}()
 	var timer expiryTimer
 	defer timer.stop()
+	// The running time is noted from here, so that the log's clock cannot move between judging
+	// a group and writing it: deadlines must be what a replay makes of them.
+	beat := time.NewTicker(r.opts.Heartbeat)
+	defer beat.Stop()
 	for {
 		timer.reset(r.expiries.next(), r.clock.read(r.opts.Now()))
 		select {
@@ -39,6 +45,8 @@ func (r *Registry) sequence() {
 			if err != nil {
 				return
 			}
+		case <-beat.C:
+			r.log.Beat(r.clock.read(r.opts.Now()))
 		case <-timer.due():
 			if err := r.commit(nil); err != nil {
 				return
@@ -82,7 +90,7 @@ func (r *Registry) commit(batches []*batch) error {
 		edits: make(map[*service]*permute.Edit[*Peer]),
 		fresh: make(map[announce.Service]*service),
 	}
-	g.clock = max(r.clock.read(r.opts.Now()), head.Clock)
+	g.clock = max(r.clock.read(r.opts.Now()), r.log.Clock())
 	for _, p := range r.expiries.due(g.clock) {
 		r.remove(g, p, Expired)
 	}
@@ -90,11 +98,8 @@ func (r *Registry) commit(batches []*batch) error {
 		for _, c := range b.candidates {
 			b.results[c.index] = r.decide(g, c)
 		}
-		for _, e := range b.evictions {
-			if p := r.known(g, e.service, e.id); p != nil && p.live() {
-				r.remove(g, p, Evicted)
-				b.evicted++
-			}
+		if b.eviction != nil {
+			b.evicted = r.evict(g, b.eviction)
 		}
 	}
 	if len(g.records) == 0 {
@@ -125,6 +130,10 @@ func (r *Registry) decide(g *group, c candidate) Result {
 		}
 	case outcome == Duplicate:
 		return Result{Outcome: Duplicate, Revision: known.Revision, CurrentSeqnum: known.Seqnum}
+	case r.forbidden(c.said.Service, c.id) != "":
+		// Asked again: the rules may have changed while it waited, and whoever is evicted in
+		// their name must not come back by what was on its way.
+		return Result{Outcome: Forbidden, Reason: r.forbidden(c.said.Service, c.id)}
 	case known == nil && r.kept+g.added >= r.opts.MaxPeers:
 		return Result{Outcome: Forbidden, Reason: fmt.Sprintf("this introducer keeps no more than %d peers", r.opts.MaxPeers)}
 	}
@@ -137,8 +146,27 @@ func (r *Registry) decide(g *group, c candidate) Result {
 	p.verified.Store(true)
 	r.clock.setDeadline(p, g.clock, c.said.TTL)
 	payload := published{p.firstSeen, c.signed}.append(make([]byte, 0, publishedHead+len(c.signed.Message)))
-	r.stage(g, p, known, seedOf(c.said), wal.Entry{Kind: kindPublished, Payload: payload})
+	r.stage(g, p, known, seedOf(c.said, c.id), wal.Entry{Kind: kindPublished, Payload: payload})
 	return Result{Outcome: outcome, Revision: p.Revision, CurrentSeqnum: p.Seqnum}
+}
+
+// evict stages the end of as many of a peer's announcements as fit.
+func (r *Registry) evict(g *group, e *eviction) (evicted int) {
+	services := e.services
+	if len(services) == 0 {
+		r.services.Range(func(name, _ any) bool {
+			services = append(services, name.(announce.Service))
+			return true
+		})
+		services = slices.AppendSeq(services, maps.Keys(g.fresh))
+	}
+	for _, name := range services {
+		if p := r.known(g, name, e.id); p != nil && p.live() && evicted < maxGroupItems {
+			r.remove(g, p, Evicted)
+			evicted++
+		}
+	}
+	return evicted
 }
 
 // remove stages the end of a live peer that did not say so itself.

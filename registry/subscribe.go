@@ -22,6 +22,7 @@ type Subscription struct {
 	// nobody and left out; see skip.
 	snapshotHead wal.Revision
 	told         bool // an AtHead batch was returned for the current cursor
+	limit        int  // of the next page; see changesLocked
 
 	wake chan struct{} // holds one token after a change
 }
@@ -53,19 +54,19 @@ type Batch struct {
 	Digest [32]byte
 }
 
-// maxBatch bounds how many states one Next copies out while it holds the lock.
-const maxBatch = 512
+// minBatch is how many states one Next copies out at first while it holds the lock.
+const minBatch = 512
 
 // Subscribe begins a subscription to services (none: every one, also those to come) after
 // resume (nil: from nothing). It never blocks.
 func (r *Registry) Subscribe(services []announce.Service, resume *Token) *Subscription {
-	s := &Subscription{r: r, services: unique(services), wake: make(chan struct{}, 1)}
+	s := &Subscription{r: r, services: unique(services), limit: minBatch, wake: make(chan struct{}, 1)}
 	r.hub.add(s)
 	head := r.headRevision()
 	switch {
 	case resume == nil:
 		s.reset = ResetNew
-	case resume.LogID != r.log.ID() || resume.Revision > head:
+	case resume.LogID != r.log.ID() || resume.Revision > head || r.otherHistory():
 		s.reset = ResetOtherLog
 	case resume.Revision+1 < r.log.First():
 		s.reset = ResetCompacted
@@ -78,6 +79,12 @@ func (r *Registry) Subscribe(services []announce.Service, resume *Token) *Subscr
 	return s
 }
 
+// otherHistory reports whether the log is known to hold other records than were once served
+// under its id: no token can be trusted to mean what it meant.
+func (r *Registry) otherHistory() bool {
+	return r.lost != nil && (r.lost.Reason == wal.ReasonOtherLog || r.lost.Reason == wal.ReasonOtherChain)
+}
+
 // Reset is why the subscriber has to start from nothing, if it does.
 func (s *Subscription) Reset() ResetReason { return s.reset }
 
@@ -85,6 +92,9 @@ func (s *Subscription) Reset() ResetReason { return s.reset }
 // caught up, and otherwise at the next change of its services or after idle, whichever
 // comes first. Errors are ctx's and ErrClosed.
 func (s *Subscription) Next(ctx context.Context, idle time.Duration) (Batch, error) {
+	if s.r.closing.Err() != nil {
+		return Batch{}, ErrClosed
+	}
 	if b := s.read(); len(b.Changes) > 0 || b.AtHead && !s.told {
 		s.told = b.AtHead
 		return b, nil
@@ -125,10 +135,14 @@ func (s *Subscription) read() Batch {
 		b.Changes, all = s.changesLocked()
 	}
 	if !all {
+		// However fast peers change, a subscriber that keeps reading must reach the head: pages
+		// grow until one does.
+		s.limit *= 2
 		s.cursor = b.Changes[len(b.Changes)-1].Revision
 		b.Token.Revision = s.cursor
 		return b
 	}
+	s.limit = minBatch
 	s.cursor = head
 	b.Token.Revision = head
 	b.AtHead = true
@@ -139,22 +153,22 @@ func (s *Subscription) read() Batch {
 // changesLocked returns the oldest states after the cursor and whether those are all.
 func (s *Subscription) changesLocked() ([]*Peer, bool) {
 	if s.services == nil {
-		return s.r.changes.after(s.cursor, maxBatch, s.skip, nil)
+		return s.r.changes.after(s.cursor, s.limit, s.skip, nil)
 	}
 	var page []*Peer
 	all := true
 	for _, name := range s.services {
 		if svc := s.r.service(name); svc != nil {
 			var complete bool
-			page, complete = svc.changes.after(s.cursor, maxBatch, s.skip, page)
+			page, complete = svc.changes.after(s.cursor, s.limit, s.skip, page)
 			all = all && complete
 		}
 	}
 	if len(s.services) > 1 {
-		// Each service gave its oldest, so the oldest maxBatch of all are among them.
+		// Each service gave its oldest, so the oldest of all are among them.
 		sortByRevision(page)
-		if len(page) > maxBatch {
-			page, all = page[:maxBatch], false
+		if len(page) > s.limit {
+			page, all = page[:s.limit], false
 		}
 	}
 	return page, all
