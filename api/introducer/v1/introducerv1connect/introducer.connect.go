@@ -16,7 +16,7 @@
 //     select by, only its length is checked.
 //   - A revision is a place in the introducer's log: 1, 2, 3, ... without holes; 0 is before
 //     the first. Revisions of different logs cannot be compared: see ResumeToken.
-//   - A request over the introducer's limit (4 MiB unless its operator chose another) is
+//   - A request over 4 MiB, 24 MiB for Publish (1,000 announcements of 16 KiB fit), is
 //     resource_exhausted. The messages of a stream, and the pages of GetPeers, stay under the
 //     4 MiB that Connect and gRPC clients read by default. Other answers are one message,
 //     however long.
