@@ -21,7 +21,7 @@
 //   - A request over 4 MiB, 24 MiB for Publish (1,000 announcements of 16 KiB fit), is
 //     resource_exhausted. The messages of a stream, and the pages of GetPeers, stay under the
 //     4 MiB that Connect and gRPC clients read by default. Other answers are one message,
-//     however long.
+//     however long, or resource_exhausted while too many long ones are under way.
 //   - RPCs marked NO_SIDE_EFFECTS can also be called by HTTP GET, as the Connect protocol
 //     has it.
 //

@@ -19,7 +19,7 @@
 //   - A request over 4 MiB, 24 MiB for Publish (1,000 announcements of 16 KiB fit), is
 //     resource_exhausted. The messages of a stream, and the pages of GetPeers, stay under the
 //     4 MiB that Connect and gRPC clients read by default. Other answers are one message,
-//     however long.
+//     however long, or resource_exhausted while too many long ones are under way.
 //   - RPCs marked NO_SIDE_EFFECTS can also be called by HTTP GET, as the Connect protocol
 //     has it.
 //
@@ -170,8 +170,9 @@ type IntroducerServiceClient interface {
 	// token. Then come changes, once synced, and from there changes and progress without end.
 	// A subscriber keeps the token of the last event that had one, together with the set it
 	// then held, and gives it as resume when it returns. A slow subscriber loses nothing: it
-	// gets the latest state of whatever it missed. When the introducer stops, the stream ends
-	// with unavailable, if there is time with drain before it.
+	// gets the latest state of whatever it missed. When the introducer stops, it
+	// sends drain and ends the stream in order; where there is no time for that, the stream
+	// breaks or ends with unavailable.
 	Subscribe(context.Context, *v1.SubscribeRequest) (IntroducerServiceSubscribeClientStream, error)
 	// GetPeers is the flat list of a service's peers, by peer id, in pages.
 	//
@@ -293,8 +294,9 @@ type IntroducerServiceHandler interface {
 	// token. Then come changes, once synced, and from there changes and progress without end.
 	// A subscriber keeps the token of the last event that had one, together with the set it
 	// then held, and gives it as resume when it returns. A slow subscriber loses nothing: it
-	// gets the latest state of whatever it missed. When the introducer stops, the stream ends
-	// with unavailable, if there is time with drain before it.
+	// gets the latest state of whatever it missed. When the introducer stops, it
+	// sends drain and ends the stream in order; where there is no time for that, the stream
+	// breaks or ends with unavailable.
 	Subscribe(context.Context, *v1.SubscribeRequest, IntroducerServiceSubscribeServerStream) error
 	// GetPeers is the flat list of a service's peers, by peer id, in pages.
 	//
