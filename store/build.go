@@ -25,7 +25,7 @@ func Create(path string, id wal.LogID) error {
 // Build makes an index at path that stands at p with the given entries; nil: none. They may come in
 // any order, and of several with one key the last counts. As long as they ascend by service and peer
 // id it keeps 16,384 of them at a time; from the first one that doesn't, it keeps all that follow,
-// some 200 bytes each, and sorts them. The file is closed and synced, its directory too. It is an
+// some hundreds of bytes each, and sorts them. The file is closed and synced, its directory too. It is an
 // error (fs.ErrExist) if there is anything at path.
 //
 // To replace an index, build the new one under another name in the same directory, rename it and

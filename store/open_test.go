@@ -231,6 +231,15 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// TestNoWay: where the system won't let us, another index would not help, and none is called bad.
+func TestNoWay(t *testing.T) {
+	path := filepath.Join(create(t), "index") // a file for a directory
+	_, err := store.Open(path, store.Options{})
+	if err == nil || errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrLocked) {
+		t.Errorf("Open: %v, want the system's own word", err)
+	}
+}
+
 func TestForbidden(t *testing.T) {
 	path := create(t)
 	if err := os.Chmod(path, 0); err != nil {
