@@ -1,6 +1,11 @@
 package registry
 
-import "github.com/introducer/introducer/wal"
+import (
+	"time"
+
+	"github.com/introducer/introducer/store"
+	"github.com/introducer/introducer/wal"
+)
 
 // Replay reads a record for the fuzzer, which has none of the types that it makes.
 func Replay(kind uint8, payload []byte) error {
@@ -21,4 +26,29 @@ func Replay(kind uint8, payload []byte) error {
 		panic("a removed payload does not encode to itself")
 	}
 	return nil
+}
+
+// Deadline is when a peer's time to live ends on the introducer's clock; 0 for never.
+func Deadline(p *Peer) time.Duration { return p.deadline }
+
+// MaxGroup is how many changes one group holds.
+const MaxGroup = maxGroupItems
+
+// LoaderSize replays records, and says how much of them a restart holds on to: states in the
+// order of the log, and entries for the index.
+func LoaderSize(records []wal.Record) (placed, tail int, err error) {
+	l := newLoader(new(clock))
+	l.tail = make(map[store.Key]store.Entry)
+	for _, rec := range records {
+		if err := l.record(rec); err != nil {
+			return 0, 0, err
+		}
+	}
+	return len(l.placed), len(l.tail), nil
+}
+
+// HoldHub keeps the hub as it is while it wakes subscribers, until release is called.
+func HoldHub(r *Registry) (release func()) {
+	r.hub.mu.Lock()
+	return r.hub.mu.Unlock
 }

@@ -253,7 +253,7 @@ func TestConcurrentPublishers(t *testing.T) {
 		}
 	}
 	var revs []wal.Revision
-	for rec, err := range r.ReadLog(0, registry.Filter{}) {
+	for rec, err := range r.ReadLog(t.Context(), 0, registry.Filter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,8 +35,8 @@ var ErrNoRevision = errors.New("the log has no such revision")
 // ReadLog yields the records from revision from (0: the first held) to the head as it is now,
 // in order, each with its checksum, chain and signature checked; the first that fails ends it
 // with ErrDamaged. One past the head is a good place to start and yields nothing. The caller
-// owns the records.
-func (r *Registry) ReadLog(from wal.Revision, f Filter) iter.Seq2[LogRecord, error] {
+// owns the records. Cancelling ctx ends it with ctx's error, also where f leaves everything out.
+func (r *Registry) ReadLog(ctx context.Context, from wal.Revision, f Filter) iter.Seq2[LogRecord, error] {
 	return func(yield func(LogRecord, error) bool) {
 		head, first := r.headRevision(), r.log.First()
 		switch {
@@ -52,6 +52,10 @@ func (r *Registry) ReadLog(from wal.Revision, f Filter) iter.Seq2[LogRecord, err
 			return
 		}
 		for rec, err := range r.log.Records(from, head) {
+			if ctx.Err() != nil {
+				yield(LogRecord{}, context.Cause(ctx))
+				return
+			}
 			if err != nil {
 				if errors.Is(err, wal.ErrClosed) {
 					err = ErrClosed

@@ -236,7 +236,7 @@ func TestForgedOnDisk(t *testing.T) {
 	}
 	var last error
 	n := 0
-	for _, err := range r.ReadLog(0, registry.Filter{}) {
+	for _, err := range r.ReadLog(t.Context(), 0, registry.Filter{}) {
 		if last = err; err == nil {
 			n++
 		}
@@ -324,7 +324,7 @@ func TestRealAnnouncementsSurvive(t *testing.T) {
 				continue
 			}
 			found := false
-			for rec, err := range r.ReadLog(results[i].Revision, registry.Filter{}) {
+			for rec, err := range r.ReadLog(t.Context(), results[i].Revision, registry.Filter{}) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -360,4 +360,19 @@ func TestWait(t *testing.T) {
 	if head := <-done; head != 1 {
 		t.Errorf("head %d, want 1", head)
 	}
+}
+
+// A reader who left is noticed also where the filter leaves everything out.
+func TestReadLogEndsWithItsCaller(t *testing.T) {
+	r := registrytest.New(t)
+	registrytest.Publish(t, r, said(t, "a", "storage", 1))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range r.ReadLog(ctx, 0, registry.Filter{Service: "helper"}) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		return
+	}
+	t.Error("the replay ran to its end")
 }

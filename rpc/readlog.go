@@ -88,10 +88,7 @@ func (r *replay) send(ctx context.Context) error {
 	}()
 
 	head := r.s.reg.Info().Last
-	for rec, err := range r.s.reg.ReadLog(r.from, r.filter) {
-		if err == nil {
-			err = context.Cause(ctx)
-		}
+	for rec, err := range r.s.reg.ReadLog(ctx, r.from, r.filter) {
 		if err != nil {
 			// What stands before a damaged record is whole, and the reader's.
 			if errors.Is(err, registry.ErrDamaged) && out.n > 0 {

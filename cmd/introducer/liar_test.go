@@ -283,7 +283,7 @@ func TestSubscriberPersists(t *testing.T) {
 		t.Errorf("got exit code %d and %q", code, stderr)
 	}
 	want := []string{
-		"= reset (reason 0): all peers follow", "+ storage ", "= the introducer is about to stop; back in ", "! disconnected: the introducer ended the stream;",
+		"= reset (reason 0): all peers follow", "+ storage ", "= the introducer is about to stop; back in ", "! disconnected: the introducer ended the stream; next try in 0s",
 		"! disconnected: resource_exhausted: later;",
 		"= resumed at revision 1, 1 peer held\n! what is held is not what the introducer holds: beginning anew", "! disconnected: ",
 		"= reset (reason 0)", "NO: the introducer says nickname", "= synced at revision 1, 1 peer",

@@ -102,6 +102,35 @@ func TestKillRestartResume(t *testing.T) {
 	}
 }
 
+// The subscriber's own kill -9: with its file it goes on where it was.
+func TestKilledSubscriberResumes(t *testing.T) {
+	dir := t.TempDir()
+	keyFile, state := filepath.Join(dir, "node.privkey"), filepath.Join(dir, "state")
+	server := serve(t, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")
+	tool(t, "keygen", "--out", keyFile)
+	tool(t, "publish", "--key", keyFile, "storage", "--server", server.url)
+	args := []string{"subscribe", "storage", "--resume-file", state, "--server", server.url}
+	watch, err := startProcess(binary(t), os.Environ(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(watch.kill)
+	if _, _, err := watch.stdout.wait(`= synced at revision 1, 1 peer\n`, 0); err != nil {
+		t.Fatal(err)
+	}
+	// Shown once what came before is saved.
+	tool(t, "publish", "--key", keyFile, "storage", "--server", server.url)
+	if _, _, err := watch.stdout.wait(`seqnum 2, revision 2`, 0); err != nil {
+		t.Fatal(err)
+	}
+	watch.kill()
+	tool(t, "withdraw", "--key", keyFile, "storage", "--server", server.url)
+	got := tool(t, append(args, "--once")...)
+	if ok, err := regexp.MatchString(`^= resumed at revision [12], 1 peer held\n(\+ .*\n)?- .* withdrawn, revision 3\n= synced at revision 3, 0 peers\n$`, got); !ok || err != nil {
+		t.Errorf("after kill -9 it was shown:\n%s", got)
+	}
+}
+
 // Kills at random moments while publishers run: whatever was acknowledged before is there after, and a
 // subscriber that comes back each time ends up with what the introducer has.
 func TestCrashLoop(t *testing.T) {
