@@ -38,7 +38,7 @@ test: ## run the tests, under the race detector where there is a C compiler
 		echo '*** NO RACE DETECTOR: it needs cgo and a C compiler. Testing without it. ***' >&2; \
 		[ "$$CI" != true ] || exit 1; \
 	fi; \
-	set -x; go test $$race $(TAGS) $(TESTFLAGS) $(PKGS)
+	set -x; go test -timeout=20m $$race $(TAGS) $(TESTFLAGS) $(PKGS)
 
 generate: tools/node_modules/.package-lock.json ## make the code of api/ from its .proto
 	$(BUF) generate

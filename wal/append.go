@@ -48,6 +48,7 @@ func (l *Log) append(now time.Time, clock time.Duration, entries []Entry) (Head,
 	h.Clock = l.raise(clock)
 
 	b := l.db.NewBatch()
+	key := make([]byte, 0, keySize)
 	var bytes uint64
 	for _, e := range entries {
 		h.Revision++
@@ -56,7 +57,7 @@ func (l *Log) append(now time.Time, clock time.Duration, entries []Entry) (Head,
 		h.Chain = rec.Chain
 		value := l.buf[len(Chain{})+8:]
 		bytes += uint64(len(value))
-		if err := b.Set(appendKey(nil, rec.Revision), value, nil); err != nil {
+		if err := b.Set(appendKey(key, rec.Revision), value, nil); err != nil {
 			b.Close()
 			return Head{}, err
 		}

@@ -230,6 +230,22 @@ func TestCrashInRenew(t *testing.T) {
 	}
 }
 
+// A witness that Open made anew is there after a crash, directory entry and all.
+func TestCrashAfterTheWitnessWasMadeAnew(t *testing.T) {
+	mem := makeLog(t, vfs.NewCrashableMem())
+	if err := mem.Remove(witnessFile); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, quiet(t, mem))
+	if len(l.Warnings()) != 1 {
+		t.Errorf("warnings: got %v, want one", l.Warnings())
+	}
+	l = open(t, quiet(t, mem.CrashClone(vfs.CrashCloneCfg{})))
+	if l.Warnings() != nil {
+		t.Errorf("after the crash: %v", l.Warnings())
+	}
+}
+
 // On a disk that takes no new files Open says so instead of waiting, and the log can still be read.
 func TestOpenOnAFullDisk(t *testing.T) {
 	mem := memory(t)

@@ -175,6 +175,20 @@ func TestDamageInTheDepth(t *testing.T) {
 	}
 }
 
+// Records that vanish from under an open log are missed, at the head too.
+func TestDamageWhileOpen(t *testing.T) {
+	l := open(t, quiet(t, memory(t)))
+	add(t, l, "a", "b", "c")
+	drop(t, wal.Store(l), 3)
+	want := []string{"1:1:a", "2:1:b", "reading records: the log is damaged at revision 3: the record is missing, as is all behind it"}
+	if diff := cmp.Diff(want, list(read(l, 0, 0))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := l.Get(3); corruptAt(err) != 3 {
+		t.Errorf("Get(3): got %v", err)
+	}
+}
+
 // A log that was compacted: below the floor there may be holes, above it none.
 func TestFloor(t *testing.T) {
 	mem := memory(t)

@@ -1,6 +1,10 @@
 package wal
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // What the tests, which stand outside of the package, need to see of its bytes.
 
@@ -30,6 +34,9 @@ func DecodeMark(slot []byte) (Mark, error) { return decodeMark(slot) }
 
 // Unbounded is Records without the bound of the head: all that Pebble shows.
 func Unbounded(l *Log, from, to Revision) iter.Seq2[Record, error] { return l.scan(from, to) }
+
+// Store is the Pebble under an open log.
+func Store(l *Log) *pebble.DB { return l.db }
 
 // TailRecords is how many records Open checks.
 const TailRecords = tailRecords

@@ -2,7 +2,6 @@ package wal_test
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -120,6 +119,24 @@ func TestDamagedWriteAheadLog(t *testing.T) {
 	}
 }
 
+// A log that was made and never opened has its few keys in a table and not in a write-ahead log of
+// Pebble's oldest format, so that no damage to the latter makes it no log.
+func TestDamagedFreshLog(t *testing.T) {
+	content := files(t, memory(t), "data")
+	for path, good := range content {
+		if fileClass(path) != "write-ahead log" {
+			continue
+		}
+		for _, damaged := range [][]byte{nil, make([]byte, len(good)), bytes.Repeat([]byte{0xff}, len(good)+1)} {
+			content[path] = damaged
+			if got := outcome(t, content, nil); got != whole {
+				t.Errorf("%s of %d bytes made %d of % x…: %s", path, len(good), len(damaged), damaged[:min(1, len(damaged))], got)
+			}
+		}
+		content[path] = good
+	}
+}
+
 // The same for every other file: flipped bits, blocks of zeros, cuts, files that vanish and files that
 // are an older version of themselves.
 func TestDamagedFiles(t *testing.T) {
@@ -234,25 +251,4 @@ func TestSwappedWitness(t *testing.T) {
 	if got := outcome(t, content, payloads); got != lost {
 		t.Errorf("got %s, want %s", got, lost)
 	}
-}
-
-// A log without a witness still tells damage where Pebble does, and says that it can't tell more.
-func ExampleLog_Warnings() {
-	fs := vfs.NewMem()
-	if err := fs.MkdirAll("data", 0o755); err != nil {
-		panic(err)
-	}
-	if err := wal.Create("data/log", wal.LogID{1}, wal.Options{FS: fs}); err != nil {
-		panic(err)
-	}
-	if err := fs.Remove("data/witness"); err != nil {
-		panic(err)
-	}
-	l, err := wal.Open("data/log", wal.Options{FS: fs})
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	fmt.Println(l.Warnings())
-	// Output: [no file data/witness: the witness is missing or damaged]
 }

@@ -162,9 +162,10 @@ func (l *Log) raise(c time.Duration) time.Duration {
 
 // mark asks the witness to record where the log is now; see witness.mark. It does so after a failure,
 // too: the head is synced all the same, and who waits for the ticket must hear of a witness that failed.
+// Ticket 0 needs no waiting: there is nothing to mark.
 func (l *Log) mark() (ticket uint64) {
 	if l.witness == nil || l.Lost() != nil {
-		return 0
+		return 0 // of a lost log what the witness saw is the evidence
 	}
 	return l.witness.mark()
 }

@@ -56,8 +56,9 @@ func create(dir string, id LogID, opts Options) error {
 	if err != nil {
 		return err
 	}
-	// A new Pebble begins its first write-ahead log in its oldest format, which loses acknowledged
-	// records without a word when a bit flips. Opened a second time it begins one in the newest.
+	// A new Pebble begins its first write-ahead log in its oldest format, which loses all that is in it
+	// without a word when a bit flips. Opened a second time it moves that into a table, which has
+	// checksums, and begins a write-ahead log in the newest format.
 	if err := m.withPebble(dir, m.options(opts), func(*pebble.DB) error { return nil }); err != nil {
 		return err
 	}
@@ -301,8 +302,8 @@ func (l *Log) lastRevision() (Revision, error) {
 	return r, nil
 }
 
-// openWitness reads the witness, compares it with the log, and has it mark the head. lost: what was
-// found before.
+// openWitness reads the witness, compares it with the log, and has it mark the head unless something
+// is lost. lost: what was found before.
 func (l *Log) openWitness(lost *Lost) error {
 	m, slot, err := readWitness(l.opts.FS, l.opts.WitnessPath)
 	switch {
@@ -333,9 +334,6 @@ func (l *Log) openWitness(lost *Lost) error {
 	}
 	if l.witness, err = startWitness(l.opts.FS, l.opts.WitnessPath, m, slot, l.level, l.monitor.fail); err != nil {
 		return err
-	}
-	if lost != nil {
-		return nil // what the witness saw is the evidence
 	}
 	return l.witness.wait(l.mark())
 }
