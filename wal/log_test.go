@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -233,35 +234,43 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// Close waits for whoever is reading, and an iteration under way ends at its next step.
 func TestCloseEndsAnIteration(t *testing.T) {
-	l := open(t, quiet(t, memory(t)))
-	add(t, l, "a", "b", "c")
-	closed := make(chan error)
-	var got []string
-	for rec, err := range l.Records(0, 0) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := wal.Open(logDir, quiet(t, memory(t)))
 		if err != nil {
-			if !errors.Is(err, wal.ErrClosed) {
-				t.Errorf("got %v, want ErrClosed", err)
-			}
-			break
+			t.Fatal(err)
 		}
-		got = append(got, string(rec.Payload))
-		if rec.Revision == 2 {
-			go func() { closed <- l.Close() }()
-			for {
+		add(t, l, "a", "b", "c")
+		closed := make(chan error, 1)
+		var got []string
+		for rec, err := range l.Records(0, 0) {
+			if err != nil {
+				if !errors.Is(err, wal.ErrClosed) {
+					t.Errorf("got %v, want ErrClosed", err)
+				}
+				break
+			}
+			got = append(got, string(rec.Payload))
+			if rec.Revision == 2 {
+				go func() { closed <- l.Close() }()
+				synctest.Wait()
+				if len(closed) > 0 {
+					t.Error("Close did not wait for the reader")
+				}
 				// Reading while reading must not wait for the Close that waits for us.
-				if _, err := l.Get(1); errors.Is(err, wal.ErrClosed) {
-					break
+				if _, err := l.Get(1); !errors.Is(err, wal.ErrClosed) {
+					t.Errorf("Get: got %v, want ErrClosed", err)
 				}
 			}
 		}
-	}
-	if err := <-closed; err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff([]string{"a", "b"}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"a", "b"}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestOnRealFiles(t *testing.T) {

@@ -215,6 +215,7 @@ func TestAnswers(t *testing.T) {
 	quarantined.status.Quarantined = "records are missing"
 	quarantined.status.NotReady = quarantined.status.Quarantined
 	empty := &grid{status: newGrid().status}
+	empty.status.LastRevision = 0
 	for _, c := range []struct {
 		name, method, target string
 		src                  web.Source
@@ -228,6 +229,7 @@ func TestAnswers(t *testing.T) {
 		{"quarantined page", "GET", "/", quarantined, 200, "<strong>Quarantined.</strong> records are missing"},
 		{"stopping page", "GET", "/", stopping, 200, "<strong>Not ready.</strong> stopping"},
 		{"nothing announced", "GET", "/", empty, 200, "Nobody has announced anything yet."},
+		{"nothing written", "GET", "/", empty, 200, "<dt>Revisions</dt><dd>none yet</dd>"},
 		{"service nobody offers", "GET", "/?service=nobody", newGrid(), 200, "No peers."},
 		{"after the last", "GET", "/?service=storage&after=v0-z", newGrid(), 200, "No peers after this one."},
 		{"no service name", "GET", "/?service=A%20B", bad, 404, "404 page not found\n"},

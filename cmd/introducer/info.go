@@ -59,10 +59,14 @@ func (a *app) info(cmd *cobra.Command, _ []string) error {
 	if out.json {
 		return out.object(i)
 	}
+	revisions := "none yet"
+	if i.LastRevision > 0 {
+		revisions = visible.Count(i.FirstRevision) + " to " + visible.Count(i.LastRevision)
+	}
 	return out.table([]string{"introducer", i.Server}, [][]string{
 		{"version", visible.Clip(i.Version, 100)},
 		{"log id", i.LogID},
-		{"revisions", visible.Count(i.FirstRevision) + " to " + visible.Count(i.LastRevision)},
+		{"revisions", revisions},
 		{"peers", visible.Count(i.Peers)},
 		{"started", moment(i.Started) + ", " + ago(&i.Started, time.Now())},
 		{"replayed in", visible.Duration(res.GetReplayTime().AsDuration())},

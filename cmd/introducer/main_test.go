@@ -23,7 +23,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"introducer": main})
+	testscript.Main(m, map[string]func(){"introducer": main, "disk-fails": diskFails})
+}
+
+// diskFails is a program that does what serve does when a sync fails.
+func diskFails() {
+	logger, err := newLogger(os.Stderr, "info", "text")
+	if err != nil {
+		panic(err)
+	}
+	(&daemon{logger: logger}).fatal(errors.New("no sync"))
 }
 
 // patience bounds every wait of these tests. Nothing takes nearly so long, except on a machine that

@@ -102,6 +102,44 @@ func TestKillRestartResume(t *testing.T) {
 	}
 }
 
+// Following the log shows what is written as it is written, and says how to go on when it breaks off.
+func TestFollowLog(t *testing.T) {
+	dir := t.TempDir()
+	keyFile := filepath.Join(dir, "node.privkey")
+	server := serve(t, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")
+	tool(t, "keygen", "--out", keyFile)
+	var follows []*process
+	for range 2 {
+		p, err := startProcess(binary(t), os.Environ(), "log", "--follow", "--service", "storage", "-o", "json", "--server", server.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.kill)
+		follows = append(follows, p)
+	}
+	for i, service := range []string{"storage", "helper", "storage"} {
+		tool(t, "publish", "--key", keyFile, service, "--server", server.url)
+		for _, p := range follows {
+			if service != "storage" {
+				continue
+			}
+			if _, _, err := p.stdout.wait(fmt.Sprintf(`{"revision":%d,.*"service":"storage"`, i+1), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := follows[0].stop(); err != nil {
+		t.Errorf("interrupted: it ended with %v\n%s", err, follows[0].stderr)
+	}
+	if got := strings.Count(follows[0].stdout.String(), "\n"); got != 2 {
+		t.Errorf("got %d records, want 2:\n%s", got, follows[0].stdout)
+	}
+	server.kill()
+	if got := exitCode(follows[1].wait()); got != exitUnreachable || !strings.Contains(follows[1].stderr.String(), "Go on with --from 4") {
+		t.Errorf("the introducer is gone: got exit code %d and %q", got, follows[1].stderr)
+	}
+}
+
 // The subscriber's own kill -9: with its file it goes on where it was.
 func TestKilledSubscriberResumes(t *testing.T) {
 	dir := t.TempDir()

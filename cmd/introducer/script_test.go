@@ -22,13 +22,13 @@ var update = flag.Bool("update", false, "write what the scripts compare with ane
 //
 //	serve NAME [ARG…]      start an introducer; its URL is in $INTRODUCER_SERVER and $NAME
 //	crash NAME             kill -9
-//	stop NAME              SIGTERM, and wait; it must end with 0. Its stderr is in the file NAME.stderr
+//	halt NAME              SIGTERM, and wait; it must end with 0. Its stderr is in the file NAME.stderr
 //	hup NAME TEXT          SIGHUP, and wait for TEXT on its stderr
 //	key FILE LABEL         write a key that follows from the label
 //	get [!] PATH           the body of $INTRODUCER_SERVER/PATH on stdout; "!" for an answer that is no 200
 //	copytree FROM TO       copy a directory
 //	steady FILE            replace in FILE what differs from run to run
-//	exits CODE ARG…        run introducer with ARG…, which must end with CODE
+//	exits CODE ARG…        run introducer with ARG…, which must end with CODE; with disk-fails, see diskFails
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":    scriptServe,
 			"crash":    scriptCrash,
-			"stop":     scriptStop,
+			"halt":     scriptHalt,
 			"hup":      scriptHup,
 			"key":      scriptKey,
 			"get":      scriptGet,
@@ -99,7 +99,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 
 func scriptCrash(ts *testscript.TestScript, _ bool, args []string) { scriptServer(ts, args).kill() }
 
-func scriptStop(ts *testscript.TestScript, _ bool, args []string) {
+func scriptHalt(ts *testscript.TestScript, _ bool, args []string) {
 	p := scriptServer(ts, args)
 	if err := p.stop(); err != nil {
 		ts.Fatalf("stopping: %v\n%s", err, p.stderr)
@@ -144,7 +144,11 @@ func scriptSteady(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
-	err := ts.Exec("introducer", args[1:]...)
+	program, rest := "introducer", args[1:]
+	if rest[0] == "disk-fails" {
+		program = rest[0]
+	}
+	err := ts.Exec(program, rest...)
 	got := "0"
 	if err != nil {
 		got = strings.TrimPrefix(err.Error(), "exit status ")

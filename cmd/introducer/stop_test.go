@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A stop in order tells subscribers, who come back to the next introducer and miss nothing.
@@ -67,15 +68,16 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Those that come right behind the first count as the same, so it takes some more.
-	go func() {
-		for server.cmd.Process.Signal(syscall.SIGINT) == nil {
-			select {
-			case <-server.ended:
-				return
-			default:
-			}
+	again := time.NewTicker(sameSignal / 4)
+	defer again.Stop()
+	for running := true; running; {
+		select {
+		case <-server.ended:
+			running = false
+		case <-again.C:
+			server.cmd.Process.Signal(syscall.SIGINT) // an error says that it ended
 		}
-	}()
+	}
 	if got := exitCode(server.wait()); got != exitFailed {
 		t.Errorf("got exit code %d, want %d\n%s", got, exitFailed, server.stderr)
 	}

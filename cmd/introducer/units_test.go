@@ -37,6 +37,18 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+func TestServerURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"127.0.0.1:7271": "http://127.0.0.1:7271", "http://example.net/": "http://example.net",
+		"https://example.net:8443/grid/": "https://example.net:8443/grid", "[::1]:7271": "http://[::1]:7271",
+	} {
+		c, err := newConnection(in, time.Second)
+		if err != nil || c.url != want {
+			t.Errorf("of %q: got %v, %v, want %s", in, c, err, want)
+		}
+	}
+}
+
 // Whatever is in a string, JSON shows it in characters that print, and means the same.
 func TestJSONIsVisible(t *testing.T) {
 	for _, s := range []string{"node", "Zürich 東京", "\u202eolleh", "\x7f\u009b2J", "\U000e0041", "<&>\u2028", "\x00\n"} {
