@@ -145,12 +145,13 @@ func TestDamagedFiles(t *testing.T) {
 		trials = 8
 	}
 	payloads := workload(60)
-	mem := memory(t)
+	mem := makeLog(t, vfs.NewCrashableMem())
 	l := open(t, crashOptions(t, mem))
 	for _, p := range payloads[:40] {
 		add(t, l, p)
 	}
-	older := files(t, mem, "data") // taken from under the running log
+	// All at one moment, from under the running log.
+	older := files(t, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}), "data")
 	for _, p := range payloads[40:] {
 		add(t, l, p)
 	}

@@ -150,8 +150,8 @@ type entry struct {
 	Digest  string           `json:"digest"`
 }
 
-// Save writes the file at path, which is replaced whole.
-func (m *Mirror) Save(path string) error {
+// Text returns what the file holds.
+func (m *Mirror) Text() ([]byte, error) {
 	f := file{Format: 1, Services: m.services, Peers: []entry{}}
 	if f.Services == nil {
 		f.Services = []announce.Service{}
@@ -162,7 +162,7 @@ func (m *Mirror) Save(path string) error {
 	for k, digest := range m.peers {
 		id, err := announce.PeerIDFromBytes([]byte(k.id))
 		if err != nil {
-			return fmt.Errorf("saving what is subscribed to: %w", err)
+			return nil, err
 		}
 		f.Peers = append(f.Peers, entry{announce.Service(k.service), id, hex.EncodeToString(digest[:])})
 	}
@@ -170,8 +170,17 @@ func (m *Mirror) Save(path string) error {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), a.PeerID.Compare(b.PeerID))
 	})
 	text, err := json.Marshal(f, jsontext.Multiline(true), jsontext.WithIndent(" "))
+	if err != nil {
+		return nil, err
+	}
+	return append(text, '\n'), nil
+}
+
+// Save writes the file at path, which is replaced whole.
+func (m *Mirror) Save(path string) error {
+	text, err := m.Text()
 	if err == nil {
-		err = maybe.WriteFile(path, append(text, '\n'), 0o600)
+		err = maybe.WriteFile(path, text, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("saving what is subscribed to: %w", err)
@@ -182,16 +191,25 @@ func (m *Mirror) Save(path string) error {
 // Load reads the file at path, which must be of the services given. One that does not exist gives an
 // empty Mirror.
 func Load(path string, services []announce.Service) (*Mirror, error) {
-	m := New(services)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
-	}
-	if err == nil {
-		err = m.parse(text)
+		return New(services), nil
 	}
 	if err != nil {
+		return nil, fmt.Errorf("reading what was subscribed to: %w", err)
+	}
+	m, err := Parse(text, services)
+	if err != nil {
 		return nil, fmt.Errorf("reading what was subscribed to from %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// Parse is [Load] of what a file holds.
+func Parse(text []byte, services []announce.Service) (*Mirror, error) {
+	m := New(services)
+	if err := m.parse(text); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
