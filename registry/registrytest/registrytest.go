@@ -1,5 +1,7 @@
 // Package registrytest gives tests a real registry, on real stores in a temporary directory,
-// and announcements to put into it.
+// and announcements to put into it. Nothing in it is a stand-in: the stores are Pebble and bbolt
+// on the disk, and every announcement is signed. A helper that fails ends the test that called
+// it. Keys are derived from names, so that a failing test fails again with the same peers.
 package registrytest
 
 import (

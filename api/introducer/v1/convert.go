@@ -1,3 +1,10 @@
+// Package introducerv1 is the introducer's wire contract as Go types: the messages that protoc
+// generates from introducer.proto, whose comments are the contract's rules, and beside them the
+// conversion of announcements between the wire and package announce.
+//
+// Conversion judges nothing and copies no bytes: what a node signed goes through as it is. The
+// clients and handlers of the RPCs are in introducerv1connect, so that whoever needs only the
+// messages links no RPC library.
 package introducerv1
 
 import "github.com/introducer/introducer/announce"
