@@ -87,7 +87,7 @@ const (
 	pageTokenSize    = 1 + 4 + len(announce.PeerID{})
 )
 
-// pageTokenText is strict, so that no two texts are one token.
+// pageTokenText is strict about unused bits.
 var pageTokenText = base64.RawURLEncoding.Strict()
 
 func pageToken(service announce.Service, last announce.PeerID) string {
@@ -99,7 +99,8 @@ func pageToken(service announce.Service, last announce.PeerID) string {
 
 func parsePageToken(service announce.Service, text string) (announce.PeerID, error) {
 	b, err := pageTokenText.DecodeString(text)
-	if err != nil || len(b) != pageTokenSize || b[0] != pageTokenVersion {
+	// The standard library skips line breaks; no two texts shall be one token.
+	if err != nil || pageTokenText.EncodeToString(b) != text || len(b) != pageTokenSize || b[0] != pageTokenVersion {
 		return announce.PeerID{}, invalid("page_token", "not one that this introducer gave")
 	}
 	if binary.BigEndian.Uint32(b[1:]) != serviceSum(service) {
