@@ -31,11 +31,8 @@ func (l *Log) Append(now time.Time, clock time.Duration, entries []Entry) (Head,
 }
 
 func (l *Log) append(now time.Time, clock time.Duration, entries []Entry) (Head, error) {
-	if err := l.writable(); err != nil {
+	if err := l.changeable(); err != nil {
 		return Head{}, err
-	}
-	if l.Lost() != nil {
-		return Head{}, ErrQuarantined
 	}
 	if err := checkEntries(entries); err != nil {
 		return Head{}, err
@@ -85,7 +82,9 @@ func (l *Log) append(now time.Time, clock time.Duration, entries []Entry) (Head,
 
 // Renew gives the log a new id, for an operator who accepts what is lost, or restores a backup: what
 // clients remember of the old one is of another history. The head stays. Afterwards Lost is nil and
-// the witness has marked the head under the new id.
+// the witness has marked the head under the new id. Of a log with damage (ReasonDamaged) the damaged
+// records are dropped, and history is complete from behind them on. Where blocks of the store itself are
+// damaged that does not help: they are found again by the next Open, and a backup is the way on.
 //
 // After a crash in the midst of it the log may be quarantined still; then Renew again.
 func (l *Log) Renew(id LogID) error {
@@ -109,8 +108,14 @@ func (l *Log) renew(id LogID) error {
 		b.Close()
 		return err
 	}
-	// The head as well: after ReasonTail it is the one in the store that is wrong.
 	h := l.Head()
+	if lost := l.Lost(); lost != nil && lost.Reason == ReasonDamaged {
+		if err := l.dropDamage(b, h); err != nil {
+			b.Close()
+			return err
+		}
+	}
+	// The head as well: after ReasonTail it is the one in the store that is wrong.
 	if err := l.commit(b, position{h.Revision, h.Chain}); err != nil {
 		return err
 	}
@@ -118,6 +123,17 @@ func (l *Log) renew(id LogID) error {
 	l.lost.Store(nil)
 	if err := l.witness.wait(l.mark()); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return nil
+}
+
+// changeable says why nothing can be added to the log or dropped from it; nil: it can.
+func (l *Log) changeable() error {
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if l.Lost() != nil {
+		return ErrQuarantined
 	}
 	return nil
 }
@@ -133,18 +149,26 @@ func (l *Log) writable() error {
 	return l.monitor.failed()
 }
 
-// commit writes b and the new head with one sync. An error is the end of all writing: whether b is on
-// the disk is not known, and to sync again could only pretend to find out.
+// commit writes b and the new head with one sync.
 func (l *Log) commit(b *pebble.Batch, head position) error {
-	err := b.Set([]byte(keyHead), encodePosition(keyHead, head), nil)
-	if err == nil {
-		err = l.monitor.guard(func() error { return b.Commit(pebble.Sync) })
+	if err := b.Set([]byte(keyHead), encodePosition(keyHead, head), nil); err != nil {
+		b.Close()
+		return err
 	}
-	if err != nil {
+	if err := l.apply(b, pebble.Sync); err != nil {
+		return err
+	}
+	l.counters.syncs.Add(1)
+	return nil
+}
+
+// apply writes b and closes it. An error is the end of all writing: whether b is on the disk is not
+// known, and to sync again could only pretend to find out.
+func (l *Log) apply(b *pebble.Batch, how *pebble.WriteOptions) error {
+	if err := l.monitor.guard(func() error { return b.Commit(how) }); err != nil {
 		l.monitor.fail(err) // b stays: Pebble may still hold it
 		return l.monitor.failed()
 	}
-	l.counters.syncs.Add(1)
 	return b.Close()
 }
 

@@ -60,6 +60,15 @@ func (c *camera) shoot(op errorfs.Op) error {
 	return nil
 }
 
+// ReuseForWrite does by itself what the file system in memory does holding a lock for reading, which it then
+// takes again: an image that waits for the lock in between waits for ever.
+func (c *camera) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := c.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return c.OpenReadWrite(newname, category)
+}
+
 func (c *camera) switchOn(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

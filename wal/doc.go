@@ -6,13 +6,15 @@
 //
 //   - When Append has returned, its records are on the disk. They survive the end of the process and of
 //     the power, whole and in order; records of one Append come back all or not at all.
-//   - Revisions are 1, 2, 3, … without holes and are never used again for other bytes under the same
-//     log id. (Compaction may drop records at or below the floor; see First.)
+//   - Revisions are given out as 1, 2, 3, … without holes and are never used again for other bytes under
+//     the same log id. Compact drops records at or below a floor, which its caller has no more use for;
+//     above it, from First on, history is complete. The newest record always stays.
 //   - A reader never sees a record that a crash could take back: every read ends at Head, which moves
 //     when the sync has returned. Pebble by itself shows a batch before.
 //   - What is read is what was written, or an error that names the revision. Nothing is repaired.
-//   - If records that were synced are gone (a damaged or cut file, an old copy put back), Open says so
-//     in Lost, and the log takes no new ones until an operator has called Renew. Pebble by itself
+//   - If records that were synced are gone or damaged (a damaged or cut file, an old copy put back), Open
+//     says so in Lost, as far as the end of the log shows it, and the log takes no new ones until an
+//     operator has called Renew. Records finds what lies deeper. Pebble by itself
 //     opens such a log without a word. Two losses go unnoticed: that of the very last Append before a
 //     crash, when its mark was not yet written (StrictWitness closes this), and any in which log and
 //     witness went back together.
@@ -35,6 +37,10 @@
 //	          32  its chain value
 //	m/floor    8  revision from above which history is complete, 0: from the beginning
 //	          32  chain value at that revision
+//	m/compacted   there only if anything was ever compacted or forgotten
+//	           8  the greatest revision given to Forget; 0: none
+//	           8  number of records at or below the floor
+//	          32  XOR of their chain values
 //
 // Records: "r" and the revision, 8 bytes; the value is
 //
@@ -50,7 +56,10 @@
 // (32 bytes), r (8 bytes), and the value up to the end of the payload. At revision 0 it is 32 zero
 // bytes. So each stands for all that came before it.
 //
-// Records and the m/head that goes with them are written in one synced batch.
+// Records and the m/head that goes with them are written in one synced batch. A step of compaction is one
+// batch too: the floor, m/compacted, and the records that go. So at any moment the records above the
+// floor link to each other and to the floor's chain value, and those that are left below can be counted
+// and summed. A record that stays stays as it is, byte for byte.
 //
 // # The witness's bytes
 //

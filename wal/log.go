@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Log is an open log. Append and Renew are for one caller at a time (they queue behind a mutex);
-// everything else may be called at any time from any goroutine.
+// Log is an open log. What writes is for one caller at a time (it queues behind a mutex), and Compact for
+// one caller at all; everything else may be called at any time from any goroutine.
 type Log struct {
 	opts    Options
 	lock    io.Closer
@@ -24,13 +24,15 @@ type Log struct {
 	id    atomic.Pointer[LogID]
 	head  atomic.Pointer[Head]     // the newest synced record: the bound of every read
 	floor atomic.Pointer[position] // moves up only before records at or below it are dropped
-	lost  atomic.Pointer[Lost]
-	clock atomic.Int64 // the greatest running time seen, a time.Duration
+	// What m/compacted says; changed under write, together with the floor.
+	compacted atomic.Pointer[compacted]
+	lost      atomic.Pointer[Lost]
+	clock     atomic.Int64 // the greatest running time seen, a time.Duration
 
 	warnings []error // fixed at open
 	counters counters
 
-	write    sync.Mutex // held by Append, Renew and Close
+	write    sync.Mutex // held by Append, Renew, Forget, each step of Compact, and Close
 	buf      []byte     // under write: where records are laid out
 	closing  sync.Once
 	closeErr error
@@ -105,8 +107,11 @@ func (l *Log) ID() LogID { return *l.id.Load() }
 func (l *Log) Head() Head { return *l.head.Load() }
 
 // First is the revision from which on history is complete: 1 for a log never compacted. Of what lies
-// below it only some records may be there.
+// below it only some records are there.
 func (l *Log) First() Revision { return l.floor.Load().revision + 1 }
+
+// Forgotten is the revision last given to Forget; 0: none.
+func (l *Log) Forgotten() Revision { return l.compacted.Load().forgotten }
 
 // Lost is nil, or says what the log once held and does not any more. Such a log serves reads and
 // refuses Append with ErrQuarantined until Renew, and its witness is left as it was.

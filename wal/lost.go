@@ -8,10 +8,14 @@ type Lost struct {
 	Witness Mark
 	Head    Head
 	Reason  Reason
+	Damage  *CorruptError // for ReasonDamaged: what was come upon first; else nil
 }
 
 // String is one sentence for the operator.
 func (l *Lost) String() string {
+	if l.Damage != nil {
+		return fmt.Sprintf("%s: %v", l.Reason, l.Damage)
+	}
 	return fmt.Sprintf("%s: the witness saw revision %d of log %s, the log ends at revision %d",
 		l.Reason, l.Witness.Revision, l.Witness.LogID, l.Head.Revision)
 }
@@ -29,6 +33,8 @@ const (
 	// ReasonTail: the log itself knows of a newer head than its last record. Witness then holds that
 	// head, without time and clock.
 	ReasonTail
+	// ReasonDamaged: records are missing among others, or cannot be read back.
+	ReasonDamaged
 )
 
 // String is a few words, for logs and errors.
@@ -42,6 +48,8 @@ func (r Reason) String() string {
 		return "the log is not the one that the witness saw"
 	case ReasonTail:
 		return "the log ends before its own head"
+	case ReasonDamaged:
+		return "records cannot be read back"
 	}
 	return fmt.Sprintf("reason %d", uint8(r))
 }
@@ -51,4 +59,14 @@ func (r Reason) String() string {
 // is.
 func (l *Log) Quarantine(m Mark, reason Reason) {
 	l.lost.CompareAndSwap(nil, &Lost{Witness: m, Head: l.Head(), Reason: reason})
+}
+
+// QuarantineDamage is Quarantine for who came upon damage while reading, and cannot do without what was
+// there. Renew then drops what is damaged.
+func (l *Log) QuarantineDamage(damage *CorruptError) {
+	h := l.Head()
+	l.lost.CompareAndSwap(nil, &Lost{
+		Witness: Mark{LogID: l.ID(), Revision: h.Revision, Chain: h.Chain, Clock: h.Clock, Time: h.Time},
+		Head:    h, Reason: ReasonDamaged, Damage: damage,
+	})
 }

@@ -11,9 +11,10 @@ import (
 
 // The meta keys that this package reads and writes. "m/schema" is package migrations'.
 const (
-	keyID    = "m/id"
-	keyHead  = "m/head"
-	keyFloor = "m/floor"
+	keyID        = "m/id"
+	keyHead      = "m/head"
+	keyFloor     = "m/floor"
+	keyCompacted = "m/compacted"
 )
 
 // position is a place in the log: the value of m/head and m/floor.
@@ -80,6 +81,61 @@ func readID(r pebble.Reader) (LogID, error) {
 		return LogID{}, err
 	}
 	return LogID(id), nil
+}
+
+// compacted is the value of m/compacted: what compaction left. The zero value is that of a log never
+// compacted, which has no such key.
+type compacted struct {
+	forgotten Revision // see Log.Forget
+	kept      uint64   // records at or below the floor
+	sum       Chain    // XOR of their chain values
+}
+
+func (c *compacted) add(chain Chain) {
+	c.kept++
+	c.sum = c.sum.xor(chain)
+}
+
+func (c *compacted) sub(chain Chain) {
+	c.kept--
+	c.sum = c.sum.xor(chain)
+}
+
+func (c Chain) xor(d Chain) Chain {
+	for i := range c {
+		c[i] ^= d[i]
+	}
+	return c
+}
+
+func encodeCompacted(c compacted) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+8+32+4), uint64(c.forgotten))
+	b = binary.BigEndian.AppendUint64(b, c.kept)
+	return seal(keyCompacted, append(b, c.sum[:]...))
+}
+
+func decodeCompacted(value []byte) (compacted, error) {
+	v, err := unseal(keyCompacted, value, 8+8+32)
+	if err != nil {
+		return compacted{}, err
+	}
+	return compacted{
+		forgotten: Revision(binary.BigEndian.Uint64(v)),
+		kept:      binary.BigEndian.Uint64(v[8:]),
+		sum:       Chain(v[16:]),
+	}, nil
+}
+
+func readCompacted(r pebble.Reader) (compacted, error) {
+	v, closer, err := r.Get([]byte(keyCompacted))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return compacted{}, nil
+	}
+	if err != nil {
+		return compacted{}, readError(0, fmt.Errorf("reading %s: %w", keyCompacted, err))
+	}
+	defer closer.Close()
+	return decodeCompacted(v)
 }
 
 // readError turns damage that Pebble found into ours. r: the record that was asked for, or 0.

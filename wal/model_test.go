@@ -29,7 +29,9 @@ func TestModel(t *testing.T) {
 			return o
 		}
 		l := open(t, opts())
-		var model []wal.Record
+		var model []wal.Record // those held
+		var head wal.Head
+		var floor, forgotten wal.Revision
 		id, clock := testID, time.Duration(0)
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": func(rt *rapid.T) {
@@ -50,20 +52,46 @@ func TestModel(t *testing.T) {
 					clock = max(clock, at)
 				}
 				for _, e := range e {
-					rec := wal.Record{Revision: wal.Revision(len(model) + 1), Time: now, Clock: clock, Kind: e.Kind, Payload: e.Payload}
-					var prev wal.Chain
-					if n := len(model); n > 0 {
-						prev = model[n-1].Chain
-						if now.Before(model[n-1].Time) {
-							rec.Time = model[n-1].Time
-						}
+					rec := wal.Record{Revision: head.Revision + 1, Time: now, Clock: clock, Kind: e.Kind, Payload: e.Payload}
+					if now.Before(head.Time) {
+						rec.Time = head.Time
 					}
-					wal.EncodeRecord(prev, &rec)
+					wal.EncodeRecord(head.Chain, &rec)
 					model = append(model, rec)
+					head = wal.Head{Revision: rec.Revision, Chain: rec.Chain, Time: rec.Time, Clock: rec.Clock}
 				}
 				if h != l.Head() {
 					rt.Errorf("Append says %v, Head %v", h, l.Head())
 				}
+			},
+			"compact": func(rt *rapid.T) {
+				c := wal.Compaction{Floor: wal.Revision(rapid.IntRange(0, int(head.Revision)+1).Draw(rt, "floor"))}
+				var left []wal.Record
+				for _, rec := range model {
+					stays := rec.Revision > c.Floor || rec.Revision == head.Revision
+					if !stays && rapid.Bool().Draw(rt, "keep") {
+						stays = true
+						c.Keep = append(c.Keep, rec.Revision)
+					}
+					if stays {
+						left = append(left, rec)
+					}
+				}
+				dropped, err := l.Compact(t.Context(), c)
+				if err != nil || int(dropped) != len(model)-len(left) {
+					rt.Fatalf("%d dropped, %v; want %d", dropped, err, len(model)-len(left))
+				}
+				model = left
+				if head.Revision > 0 {
+					floor = max(floor, min(c.Floor, head.Revision-1))
+				}
+			},
+			"forget": func(rt *rapid.T) {
+				r := wal.Revision(rapid.IntRange(0, int(head.Revision)).Draw(rt, "forget"))
+				if err := l.Forget(r); err != nil {
+					rt.Fatal(err)
+				}
+				forgotten = max(forgotten, r)
 			},
 			"beat": func(rt *rapid.T) {
 				at := time.Duration(rapid.IntRange(0, 2000).Draw(rt, "clock"))
@@ -86,7 +114,7 @@ func TestModel(t *testing.T) {
 				mem = image
 				l = open(t, opts())
 				// Beats since the last synced mark may be lost, records not.
-				if l.Clock() > clock || len(model) > 0 && l.Clock() < model[len(model)-1].Clock {
+				if l.Clock() > clock || l.Clock() < head.Clock {
 					rt.Errorf("clock after a crash: %v, was %v", l.Clock(), clock)
 				}
 				clock = l.Clock()
@@ -102,24 +130,26 @@ func TestModel(t *testing.T) {
 				if err != nil {
 					rt.Fatal(err)
 				}
-				if !reflect.DeepEqual(model, recs) { // hundreds of times faster than cmp, which then explains
+				// DeepEqual is hundreds of times faster than cmp, which then explains.
+				if len(model)+len(recs) > 0 && !reflect.DeepEqual(model, recs) {
 					rt.Errorf("records (-want +got):\n%s", cmp.Diff(model, recs))
 				}
-				var want wal.Head
-				if n := len(model); n > 0 {
-					want = wal.Head{Revision: wal.Revision(n), Chain: model[n-1].Chain, Time: model[n-1].Time, Clock: model[n-1].Clock}
-					r := rapid.IntRange(1, n).Draw(rt, "revision")
-					got, err := l.Get(wal.Revision(r))
-					if diff := cmp.Diff(model[r-1], got); diff != "" || err != nil {
-						rt.Errorf("Get(%d): %v (-want +got):\n%s", r, err, diff)
+				if len(model) > 0 {
+					want := rapid.SampledFrom(model).Draw(rt, "record")
+					got, err := l.Get(want.Revision)
+					if diff := cmp.Diff(want, got); diff != "" || err != nil {
+						rt.Errorf("Get(%d): %v (-want +got):\n%s", want.Revision, err, diff)
 					}
-					if err := l.Check(wal.Revision(r), model[r-1].Chain); err != nil {
-						rt.Errorf("Check(%d): %v", r, err)
+					if err := l.Check(want.Revision, want.Chain); err != nil && want.Revision >= floor {
+						rt.Errorf("Check(%d): %v", want.Revision, err)
 					}
 				}
-				if l.Head() != want || l.ID() != id || l.Clock() != clock || l.Lost() != nil || l.Warnings() != nil || l.Health() != nil {
+				if l.Head() != head || l.ID() != id || l.Clock() != clock || l.Lost() != nil || l.Warnings() != nil || l.Health() != nil {
 					rt.Errorf("head %v, want %v; id %v, want %v; clock %v, want %v; lost %v; warnings %v; health %v",
-						l.Head(), want, l.ID(), id, l.Clock(), clock, l.Lost(), l.Warnings(), l.Health())
+						l.Head(), head, l.ID(), id, l.Clock(), clock, l.Lost(), l.Warnings(), l.Health())
+				}
+				if l.First() != floor+1 || l.Forgotten() != forgotten {
+					rt.Errorf("first %d, want %d; forgotten %d, want %d", l.First(), floor+1, l.Forgotten(), forgotten)
 				}
 			},
 		})

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -94,8 +95,9 @@ func (m *monitor) withPebble(dir string, popts *pebble.Options, do func(*pebble.
 // decayed further down is found when it is read. What it finds wrong is told in one of these ways:
 //
 //   - ErrNotLog, ErrLocked, ErrNewerSchema: refused, and nothing was touched but the lock file.
-//   - *CorruptError: the head or the newest records are not what was written.
-//   - Log.Lost: the log is whole but shorter, or another, than the witness saw.
+//   - *CorruptError: what the log says of itself is not what was written.
+//   - Log.Lost: the log is shorter, or another, than the witness saw, or some of its newest records are
+//     missing or damaged.
 //   - Log.Warnings: there is no witness to tell.
 //   - ErrFailed or any other error: the disk's. The log was not changed for the worse. On a disk that
 //     takes no writes Open with ReadOnly may still succeed.
@@ -135,6 +137,11 @@ func (l *Log) open(dir string) error {
 		return err
 	}
 	l.floor.Store(&floor)
+	rest, err := readCompacted(l.db)
+	if err != nil {
+		return err
+	}
+	l.compacted.Store(&rest)
 	lost, err := l.findHead()
 	if err != nil {
 		return err
@@ -242,7 +249,8 @@ func (l *Log) closePebble() error {
 }
 
 // findHead reads the newest record, compares it with the head that the log wrote beside it, and checks
-// the records before it. What is missing at the end is told in the answer; damage is an error.
+// the records before it. What is missing or damaged is told in the answer, as long as the head itself can
+// be told.
 //
 // Head and records are written in one batch, so no crash can part them: if they differ, a file was
 // damaged, swapped or rolled back.
@@ -252,37 +260,54 @@ func (l *Log) findHead() (*Lost, error) {
 		return nil, err
 	}
 	floor := *l.floor.Load()
+	var damage *CorruptError // the first
 	last, err := l.lastRevision()
-	if err != nil {
+	if errors.As(err, &damage) {
+		last = said.revision // so the end is what is damaged
+	} else if err != nil {
 		return nil, err
 	}
-	if last < floor.revision || last > said.revision {
+	if last > said.revision || floor.revision > said.revision {
 		return nil, corrupt(last, "it is the last record, while the head is %d and the history before %d is compacted",
 			said.revision, floor.revision+1)
 	}
-	head := Head{}
-	if last > 0 {
-		from := floor.revision + 1
-		if last > tailRecords {
-			from = max(from, last-tailRecords+1)
+	// Where nothing above the floor is left the log ends on it, at the time of what is left below.
+	head := Head{Revision: floor.revision, Chain: floor.chain}
+	if last > 0 && last <= floor.revision {
+		rec, err := l.fetch(last)
+		if err != nil {
+			return nil, err
 		}
-		from = min(from, last) // the last record lies on the floor itself
-		for rec, err := range l.scan(from, last) {
-			if err != nil {
-				return nil, err
-			}
-			head = rec.head()
+		head.Time, head.Clock = rec.Time, rec.Clock
+	}
+	from := floor.revision + 1
+	if last > tailRecords {
+		from = max(from, last-tailRecords+1)
+	}
+	for rec, err := range l.scan(from, last) {
+		if c := (*CorruptError)(nil); errors.As(err, &c) {
+			damage = cmp.Or(damage, c)
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		head = rec.head()
 	}
 	l.head.Store(&head)
 	l.raise(head.Clock)
+	lost := &Lost{Witness: Mark{LogID: l.ID(), Revision: said.revision, Chain: said.chain}, Head: head, Damage: damage}
 	switch {
+	case damage != nil:
+		lost.Reason = ReasonDamaged
 	case head.Revision < said.revision:
-		return &Lost{Witness: Mark{LogID: l.ID(), Revision: said.revision, Chain: said.chain}, Head: head, Reason: ReasonTail}, nil
+		lost.Reason = ReasonTail
 	case head.Chain != said.chain:
 		return nil, corrupt(head.Revision, "its chain value is %s, the head's %s", head.Chain, said.chain)
+	default:
+		return nil, nil
 	}
-	return nil, nil
+	return lost, nil
 }
 
 // lastRevision is that of the newest record in the store; 0: there is none.
@@ -317,12 +342,11 @@ func (l *Log) openWitness(lost *Lost) error {
 		if m.LogID == l.ID() {
 			l.raise(m.Clock)
 		}
-		reason, err := l.compare(m)
-		if err != nil {
-			return err
+		if lost != nil {
+			break
 		}
-		if reason != 0 && lost == nil {
-			lost = &Lost{Witness: m, Head: l.Head(), Reason: reason}
+		if lost, err = l.compare(m); err != nil {
+			return err
 		}
 	}
 	if lost != nil {
@@ -338,19 +362,25 @@ func (l *Log) openWitness(lost *Lost) error {
 	return l.witness.wait(l.mark())
 }
 
-// compare says how the log falls short of m; 0: it does not.
-func (l *Log) compare(m Mark) (Reason, error) {
+// compare says how the log falls short of m; nil: it does not.
+func (l *Log) compare(m Mark) (*Lost, error) {
+	lost := &Lost{Witness: m, Head: l.Head()}
 	if m.LogID != l.ID() {
-		return ReasonOtherLog, nil
+		lost.Reason = ReasonOtherLog
+		return lost, nil
 	}
 	err := l.Check(m.Revision, m.Chain)
 	switch {
 	case errors.Is(err, ErrAhead):
-		return ReasonBehind, nil
+		lost.Reason = ReasonBehind
 	case errors.Is(err, ErrDiffers):
-		return ReasonOtherChain, nil
+		lost.Reason = ReasonOtherChain
+	case errors.As(err, &lost.Damage):
+		lost.Reason = ReasonDamaged
+	default:
+		return nil, err
 	}
-	return 0, err
+	return lost, nil
 }
 
 // release closes all that is open, in the reverse order.

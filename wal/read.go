@@ -29,6 +29,11 @@ func (l *Log) get(r Revision) (Record, error) {
 	if r == 0 || r > l.Head().Revision {
 		return Record{}, ErrNotFound
 	}
+	return l.fetch(r)
+}
+
+// fetch is get without the bound of the head.
+func (l *Log) fetch(r Revision) (Record, error) {
 	var key [keySize]byte
 	value, closer, err := l.db.Get(appendKey(key[:0], r))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -45,12 +50,15 @@ func (l *Log) get(r Revision) (Record, error) {
 	return decodeRecord(r, bytes.Clone(value)) // Pebble reuses value
 }
 
-// Records yields the records from … to in ascending order, as they are at the call: what is appended
-// meanwhile is not among them. from 0: the first there is; to 0, or above the head: the head.
+// Records yields the records from … to in ascending order, as they are at the call: what is appended or
+// compacted meanwhile does not show. from 0: the first there is; to 0, or above the head: the head.
 //
-// Every record is checked: its checksum, that none is missing, and that it follows its predecessor.
-// At or below the floor (see First) single records may have been dropped, so there only the checksum
-// is checked. The first error ends the sequence; a *CorruptError names the record.
+// Every record is checked: its checksum, that none is missing, and that it follows its predecessor. Of
+// those at or below the floor (see First) compaction has dropped some: a from there is ErrNotFound, since
+// what follows would look whole; a sequence from 0 checks their number and sum when it has passed them.
+//
+// A *CorruptError names a record that is missing or not what was written; who goes on after it gets what
+// lies behind. Any other error ends the sequence.
 //
 // A payload is good until the next step of the iteration; who keeps it clones it.
 func (l *Log) Records(from, to Revision) iter.Seq2[Record, error] {
@@ -65,13 +73,13 @@ func (l *Log) Records(from, to Revision) iter.Seq2[Record, error] {
 		defer l.readers.leave()
 		for rec, err := range l.scan(from, to) {
 			if err == nil && !l.readers.open() {
-				err = ErrClosed
-			}
-			if err != nil {
-				yield(Record{}, fmt.Errorf("reading records: %w", err))
+				yield(Record{}, fmt.Errorf("reading records: %w", ErrClosed))
 				return
 			}
-			if !yield(rec, nil) {
+			if err != nil {
+				err = fmt.Errorf("reading records: %w", err)
+			}
+			if !yield(rec, err) {
 				return
 			}
 		}
@@ -81,19 +89,17 @@ func (l *Log) Records(from, to Revision) iter.Seq2[Record, error] {
 // scan is Records without the bound of the head.
 func (l *Log) scan(from, to Revision) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		from = max(from, 1)
 		if from > to {
 			return
 		}
-		err := l.walk(from, to, func(rec *Record) bool { return yield(*rec, nil) })
-		if err != nil {
+		if err := l.walk(from, to, yield); err != nil {
 			yield(Record{}, err)
 		}
 	}
 }
 
-// walk calls do with the records from … to until it returns false.
-func (l *Log) walk(from, to Revision, do func(*Record) bool) error {
+// walk is scan. The error that it returns was not yielded.
+func (l *Log) walk(from, to Revision, yield func(Record, error) bool) error {
 	// One iterator is one view of the store. The floor is read through it too, so that a compaction
 	// meanwhile can't drop a record that this view's floor promises.
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte("m"), UpperBound: []byte("s")})
@@ -101,73 +107,124 @@ func (l *Log) walk(from, to Revision, do func(*Record) bool) error {
 		return readError(from, err)
 	}
 	defer it.Close()
-	floor, err := iterFloor(it)
+	floor, rest, err := iterFloor(it)
 	if err != nil {
 		return err
 	}
-
-	// Above the floor the predecessor's chain value is needed to begin with: one record more, not
-	// given to the caller.
-	begin, link := from, linker{prev: floor.chain}
+	if from > 0 && from <= floor.revision {
+		return fmt.Errorf("record %d: %w: history is complete from %d on", from, ErrNotFound, floor.revision+1)
+	}
+	// Above the floor the predecessor is read as well, to link the first record to, and not yielded.
+	seq := NewSequence(Position{floor.revision, floor.chain})
+	begin := max(from, 1)
 	if from > floor.revision+1 {
 		begin--
+		seq.Skip(begin)
 	}
-	next := max(begin, floor.revision+1) // the record that must come, above the floor
-	for ok := it.SeekGE(appendKey(nil, begin)); ok; ok = it.Next() {
-		r, valid := parseKey(it.Key())
-		if !valid {
-			return corrupt(next, "key % x among the records", it.Key())
+	var seen compacted
+	below := from == 0 // what lies at or below the floor is being counted
+	count := func(next Revision) error {
+		if !below || next <= floor.revision {
+			return nil
 		}
-		if r > to {
-			break
+		below = false
+		if seen.kept != rest.kept || seen.sum != rest.sum {
+			return corrupt(0, "of the %d records that were kept at or below revision %d, %d are there",
+				rest.kept, floor.revision, seen.kept)
 		}
-		if r > floor.revision && r != next {
-			return corrupt(next, "the record is missing, the next is %d", r)
-		}
-		value, err := it.ValueAndErr()
+		return nil
+	}
+	for raw, err := range rawRecords(it, begin, to) {
 		if err != nil {
-			return readError(r, err)
-		}
-		rec, err := decodeRecord(r, value)
-		if err != nil {
-			return err
-		}
-		if r > floor.revision {
-			next++
-			if r < from {
-				link.prev = rec.Chain
-				continue
-			}
-			if err := link.link(&rec, value); err != nil {
+			if !errors.As(err, new(*CorruptError)) {
 				return err
 			}
+			seq.Skip(raw.Revision + 1)
+			if !yield(Record{}, err) {
+				return nil
+			}
+			continue
 		}
-		if !do(&rec) {
+		if err := count(raw.Revision); err != nil && !yield(Record{}, err) {
+			return nil
+		}
+		rec, err := seq.Next(raw)
+		if err != nil && !yield(Record{}, err) {
+			return nil
+		}
+		if rec.Revision == 0 {
+			continue
+		}
+		if rec.Revision <= floor.revision {
+			seen.add(rec.Chain)
+		}
+		if rec.Revision >= from && !yield(rec, nil) {
 			return nil
 		}
 	}
-	if err := it.Error(); err != nil {
-		return readError(next, err)
+	if err := count(to + 1); err != nil && !yield(Record{}, err) {
+		return nil
 	}
-	if next <= to {
-		return corrupt(next, "the record is missing, as is all behind it")
-	}
-	return nil
+	return seq.skip(to + 1)
 }
 
-// iterFloor reads m/floor through it.
-func iterFloor(it *pebble.Iterator) (position, error) {
-	if !it.SeekGE([]byte(keyFloor)) || string(it.Key()) != keyFloor {
-		if err := it.Error(); err != nil {
-			return position{}, readError(0, err)
+// rawRecords yields the records from … to that it holds, unchecked. What can't be read comes as a
+// *CorruptError that names the first record concerned, beside a Raw with the revision of the last, and
+// what lies behind follows; any other error ends it.
+func rawRecords(it *pebble.Iterator, from, to Revision) iter.Seq2[Raw, error] {
+	return func(yield func(Raw, error) bool) {
+		next := from
+		valid := it.SeekGE(appendKey(nil, next))
+		for next <= to {
+			raw, err := current(it, valid)
+			if damage := (*CorruptError)(nil); errors.As(err, &damage) {
+				first := next
+				next = resume(it, next, to)
+				if !yield(Raw{Revision: next - 1}, &CorruptError{Revision: first, Err: damage.Err}) {
+					return
+				}
+				valid = it.SeekGE(appendKey(nil, next))
+				continue
+			}
+			if err != nil {
+				yield(Raw{}, err)
+				return
+			}
+			if raw == nil || raw.Revision > to || !yield(*raw, nil) {
+				return
+			}
+			next = raw.Revision + 1
+			valid = it.Next()
 		}
-		return position{}, corrupt(0, "%s is missing", keyFloor)
 	}
-	value, err := it.ValueAndErr()
+}
+
+// iterFloor reads m/floor and m/compacted through it.
+func iterFloor(it *pebble.Iterator) (position, compacted, error) {
+	read := func(key string) ([]byte, error) {
+		if !it.SeekGE([]byte(key)) || string(it.Key()) != key {
+			return nil, readError(0, it.Error())
+		}
+		value, err := it.ValueAndErr()
+		return value, readError(0, err)
+	}
+	var rest compacted
+	value, err := read(keyCompacted)
+	if err == nil && value != nil {
+		rest, err = decodeCompacted(value)
+	}
 	if err != nil {
-		return position{}, readError(0, err)
+		return position{}, compacted{}, err
 	}
-	return decodePosition(keyFloor, value)
+	value, err = read(keyFloor)
+	if err == nil && value == nil {
+		err = corrupt(0, "%s is missing", keyFloor)
+	}
+	if err != nil {
+		return position{}, compacted{}, err
+	}
+	floor, err := decodePosition(keyFloor, value)
+	return floor, rest, err
 }
 
 // Check says whether the log holds chain value c at revision r, for whoever remembers having seen it

@@ -1,6 +1,9 @@
 package wal
 
-import "sync/atomic"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
 // Stats are counts since Open, and sizes now.
 type Stats struct {
@@ -46,6 +49,34 @@ func (l *Log) Stats() Stats {
 		s.DiskBytes = l.db.Metrics().DiskSpaceUsage()
 	}
 	return s
+}
+
+// Held is the number of records that there are up to revision to, which is not below the floor; 0: up to
+// the head.
+func (l *Log) Held(to Revision) uint64 {
+	if to == 0 {
+		to = l.Head().Revision
+	}
+	l.write.Lock() // floor and count belong together
+	defer l.write.Unlock()
+	floor := l.floor.Load().revision
+	return l.compacted.Load().kept + uint64(max(to, floor)-floor)
+}
+
+// Size is about how many bytes the records from … to take up on the disk, compressed. Those of the last
+// few MiB that were appended may not be counted yet; see Options.MemTableBytes.
+func (l *Log) Size(from, to Revision) (bytes uint64, err error) {
+	err = l.inside(func() error {
+		if err := l.monitor.failed(); err != nil {
+			return err
+		}
+		bytes, err = l.db.EstimateDiskUsage(appendKey(nil, from), appendKey(nil, to+1))
+		return readError(from, err)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measuring the records from %d to %d: %w", from, to, err)
+	}
+	return bytes, nil
 }
 
 // Health is nil, or the gravest of what is known to be wrong: ErrFailed, ErrQuarantined, a
