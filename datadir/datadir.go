@@ -147,6 +147,7 @@ func (d *Dir) openIndex(opts Options) error {
 		return err
 	}
 	at := x.Position()
+	var damage *wal.CorruptError
 	switch err := d.Log.Check(at.Revision, at.Chain); {
 	case at.LogID != d.Log.ID():
 		d.Rebuild = fmt.Sprintf("the index is of log %s", at.LogID)
@@ -159,6 +160,11 @@ func (d *Dir) openIndex(opts Options) error {
 	case errors.Is(err, wal.ErrDiffers):
 		d.Log.Quarantine(wal.Mark{LogID: at.LogID, Revision: at.Revision, Chain: at.Chain}, wal.ReasonOtherChain)
 		d.Rebuild = "the index is " + err.Error()
+	case errors.As(err, &damage):
+		// The index knows more than can be read: it is the better of the two.
+		d.Log.QuarantineDamage(damage)
+		d.Index = x
+		return nil
 	case err != nil:
 		return errors.Join(err, x.Close())
 	default:
@@ -277,10 +283,8 @@ func checkSchema(path string) error {
 // A witness that lies elsewhere is moved there last: if it came first, a creation that was cut
 // off could not be told from a log that vanished from under its witness, which is refused.
 func create(root string, opts Options) error {
-	if opts.Witness != "" {
-		if _, err := os.Stat(opts.Witness); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the witness %s is there, but not the log that it saw: put the log back, or remove the witness (%v)", opts.Witness, err)
-		}
+	if err := witnessMustBeFree(opts); err != nil {
+		return err
 	}
 	building, err := os.MkdirTemp(root, gridName+newInfix)
 	if err != nil {
@@ -298,6 +302,11 @@ func create(root string, opts Options) error {
 	if err := store.Create(filepath.Join(building, indexName), id); err != nil {
 		return err
 	}
+	return settle(root, building, opts)
+}
+
+// settle puts state that is whole but for its schema into place.
+func settle(root, building string, opts Options) error {
 	schema := fmt.Sprintf(schemaFormat, migrations.LogVersion, migrations.IndexVersion)
 	if err := writeSynced(filepath.Join(building, schemaName), schema); err != nil {
 		return err
@@ -315,6 +324,17 @@ func create(root string, opts Options) error {
 		return nil
 	}
 	return moveWitness(filepath.Join(root, gridName, witnessName), opts.Witness)
+}
+
+// witnessMustBeFree refuses a witness of a log that isn't there.
+func witnessMustBeFree(opts Options) error {
+	if opts.Witness == "" {
+		return nil
+	}
+	if _, err := os.Stat(opts.Witness); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the witness %s is there, but not the log that it saw: put the log back, or remove the witness (%v)", opts.Witness, err)
+	}
+	return nil
 }
 
 // moveWitness moves the witness of a new log to another disk. Cut off, it leaves a log without

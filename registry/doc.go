@@ -5,7 +5,7 @@
 // # Promises
 //
 // An accepted announcement is synced to the log before its publisher hears so and before any
-// reader sees it. Revisions have no holes and no repeats; per (service, peer id) the seqnum
+// reader sees it. Revisions are given out without holes or repeats; per (service, peer id) the seqnum
 // served never goes down while its tombstone is kept, across restarts too. The view in memory,
 // the index and a replay of the log are the same state. A lookup names the revision whose
 // state it shows. A subscriber's set equals the registry's whenever Next says AtHead. What is
@@ -30,6 +30,19 @@
 // noted, so downtime counts for nothing and a crash forgets at most one heartbeat, which makes
 // lives longer, never shorter. The end of a life is a record of its own, so that a replay
 // never asks a clock. An introducer that cannot write removes nothing.
+//
+// # What is dropped
+//
+// A record that a later one of the same (service, peer id) supersedes stays in the log for
+// Options.RetainHistory, and a tombstone is known for Options.RetainTombstones; both are counted on
+// the introducer's clock, so that neither an outage nor a wall clock that leaps costs anyone a
+// history or a reset. What is left replays to the same state, since dropping goes from old to new:
+// whatever a tombstone ended is gone before it.
+//
+// That a tombstone is forgotten is noted in the log first (wal.Log.Forget), as the revision up to which
+// all are. From there on it is no part of the state, whatever index and log still hold, and who last
+// heard before it has to start anew: the resume floor. The other floor is the history's: ReadLog is
+// complete above it (wal.Log.First), and holds only what is current below.
 //
 // # Bytes
 //

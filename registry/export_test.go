@@ -31,6 +31,14 @@ func Replay(kind uint8, payload []byte) error {
 // Deadline is when a peer's time to live ends on the introducer's clock; 0 for never.
 func Deadline(p *Peer) time.Duration { return p.deadline }
 
+// States is the newest state of everything known, tombstones too, in revision order.
+func States(r *Registry) []*Peer {
+	return r.pages(r.headRevision(), func(*Peer) bool { return false })
+}
+
+// Tend does what is done in the background every CompactEvery.
+func Tend(r *Registry) error { return r.compact(r.closing, r.worth, nil) }
+
 // MaxGroup is how many changes one group holds.
 const MaxGroup = maxGroupItems
 

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ type indexer struct {
 
 	mu      sync.Mutex
 	pending map[store.Key]store.Entry // :: what the index lacks
+	drops   map[store.Key]struct{}    // :: what it has no more use for; no key of pending's
 	at      store.Position            // where it stands with them
 	failed  bool
 
@@ -25,17 +28,22 @@ type indexer struct {
 	joined sync.WaitGroup
 }
 
-// startIndexer begins with what the index lacks already, nil for nothing, which leads it to at.
-func startIndexer(index *store.Index, logger *slog.Logger, lacking map[store.Key]store.Entry, at store.Position) *indexer {
+// startIndexer begins with what the index lacks already, nil for nothing, which leads it to at, and what
+// it has too much.
+func startIndexer(index *store.Index, logger *slog.Logger, lacking map[store.Key]store.Entry, excess map[store.Key]struct{}, at store.Position) *indexer {
 	x := &indexer{
 		index: index, logger: logger,
 		pending: lacking,
+		drops:   excess,
 		at:      at,
 		ready:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 	}
 	if x.pending == nil {
 		x.pending = make(map[store.Key]store.Entry)
+	}
+	if x.drops == nil {
+		x.drops = make(map[store.Key]struct{})
 	}
 	x.ready <- struct{}{}
 	x.joined.Go(x.run)
@@ -50,14 +58,35 @@ func (x *indexer) add(at store.Position, changes []*Peer, seeds [][]byte) {
 		return
 	}
 	for i, p := range changes {
-		x.pending[store.Key{Service: string(p.Service), PeerID: p.ID}] = indexEntry(p, seeds[i])
+		x.pending[keyOf(p)] = indexEntry(p, seeds[i])
+		delete(x.drops, keyOf(p))
 	}
 	x.at = at
+	x.signal()
+}
+
+// drop takes over tombstones that are forgotten.
+func (x *indexer) drop(tombstones []*Peer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.failed {
+		return
+	}
+	for _, p := range tombstones {
+		delete(x.pending, keyOf(p))
+		x.drops[keyOf(p)] = struct{}{}
+	}
+	x.signal()
+}
+
+func (x *indexer) signal() {
 	select {
 	case x.ready <- struct{}{}:
 	default:
 	}
 }
+
+func keyOf(p *Peer) store.Key { return store.Key{Service: string(p.Service), PeerID: p.ID} }
 
 func (x *indexer) run() {
 	for {
@@ -74,25 +103,27 @@ func (x *indexer) run() {
 // apply writes all that waits in one transaction. While it runs the next gathers.
 func (x *indexer) apply() {
 	x.mu.Lock()
-	pending, at := x.pending, x.at
-	if len(pending) == 0 || x.failed {
+	pending, drops, at := x.pending, x.drops, x.at
+	if len(pending)+len(drops) == 0 || x.failed {
 		x.mu.Unlock()
 		return
 	}
 	x.pending = make(map[store.Key]store.Entry)
+	x.drops = make(map[store.Key]struct{})
 	x.mu.Unlock()
 
 	entries := make([]store.Entry, 0, len(pending))
 	for _, e := range pending {
 		entries = append(entries, e)
 	}
-	if err := x.index.Apply(at, entries, nil); err != nil {
+	if err := x.index.Apply(at, entries, slices.Collect(maps.Keys(drops))); err != nil {
 		// The index holds no truth: the introducer goes on without, and the next start replays
 		// the log from where the index stands, or builds another.
 		x.logger.Error("writing the index; the next start brings it up to date", "err", err)
 		x.mu.Lock()
 		x.failed = true
 		clear(x.pending)
+		clear(x.drops)
 		x.mu.Unlock()
 	}
 }

@@ -149,6 +149,7 @@ func (r *Registry) submit(ctx context.Context, b *batch) error {
 type batch struct {
 	candidates []candidate
 	eviction   *eviction // nil: none
+	forgotten  []*Peer   // tombstones to drop from memory and index
 	size       int64     // taken from Registry.pending
 
 	results []Result

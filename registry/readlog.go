@@ -32,19 +32,16 @@ type Filter struct {
 // ErrNoRevision is returned for a place that the log does not have: compacted, or not written.
 var ErrNoRevision = errors.New("the log has no such revision")
 
-// ReadLog yields the records from revision from (0: the first held) to the head as it is now,
-// in order, each with its checksum, chain and signature checked; the first that fails ends it
-// with ErrDamaged. One past the head is a good place to start and yields nothing. The caller
-// owns the records. Cancelling ctx ends it with ctx's error, also where f leaves everything out.
+// ReadLog yields the records from revision from to the head as it is now, in order, each with
+// its checksum, chain and signature checked; the first that fails ends it with ErrDamaged. From 0
+// that is all that the log still holds: what is current, and below the history floor nothing else;
+// any other from is a place above that floor, so that nothing is missing behind it, or
+// ErrNoRevision. One past the head is a good place to start and yields nothing. The caller owns the
+// records. Cancelling ctx ends it with ctx's error, also where f leaves everything out.
 func (r *Registry) ReadLog(ctx context.Context, from wal.Revision, f Filter) iter.Seq2[LogRecord, error] {
 	return func(yield func(LogRecord, error) bool) {
-		head, first := r.headRevision(), r.log.First()
-		switch {
-		case from == 0:
-		case from < first:
-			yield(LogRecord{}, fmt.Errorf("%w: %d was compacted away; history begins at %d", ErrNoRevision, from, first))
-			return
-		case from > head+1:
+		head := r.headRevision()
+		if from > head+1 {
 			yield(LogRecord{}, fmt.Errorf("%w: %d is not written yet; the newest is %d", ErrNoRevision, from, head))
 			return
 		}
@@ -57,9 +54,12 @@ func (r *Registry) ReadLog(ctx context.Context, from wal.Revision, f Filter) ite
 				return
 			}
 			if err != nil {
-				if errors.Is(err, wal.ErrClosed) {
+				switch {
+				case errors.Is(err, wal.ErrClosed):
 					err = ErrClosed
-				} else {
+				case errors.Is(err, wal.ErrNotFound):
+					err = fmt.Errorf("%w: %d was compacted away; history begins at %d", ErrNoRevision, from, r.log.First())
+				default:
 					err = fmt.Errorf("%w: %w", ErrDamaged, err) // the log names the revision
 				}
 				yield(LogRecord{}, err)

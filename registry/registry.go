@@ -31,7 +31,7 @@ type Registry struct {
 	replayed time.Duration // what opening took, the stores included
 	lost     *wal.Lost     // nil: the log is whole; fixed after Open
 	failed   atomic.Bool   // the log can no longer be written
-	kept     int           // (service, peer id) pairs known; owned by the sequencer
+	kept     atomic.Int64  // (service, peer id) pairs known; changed by the sequencer only
 
 	// Readers find a service here without a lock. :: announce.Service → *service
 	services sync.Map
@@ -51,6 +51,7 @@ type Registry struct {
 	pending  *semaphore.Weighted // bytes of announcements on their way to the log
 	expiries expiries            // owned by the sequencer
 	indexer  *indexer            // nil while quarantined
+	care     care
 
 	closing context.Context
 	close   context.CancelFunc
@@ -75,6 +76,20 @@ type Options struct {
 	// Heartbeat is how often the running time is noted beside the log, and so how much of it
 	// a crash may forget; forgetting lengthens times to live, never shortens them. 0 means 10 s.
 	Heartbeat time.Duration
+
+	// RetainHistory is how long a superseded record stays in the log, on the introducer's clock; 0
+	// means 720 h, below 0: not at all.
+	RetainHistory time.Duration
+	// RetainHistoryBytes is about how many bytes, compressed, the newest records may take of which none
+	// is dropped, where RetainHistory alone would retain more; 0 means no bound.
+	RetainHistoryBytes int64
+	// RetainTombstones is how long it stays known that a peer left, and with what seqnum, on the
+	// introducer's clock; 0 means 720 h, below 0: not at all. A subscriber that was away for longer
+	// starts from nothing.
+	RetainTombstones time.Duration
+	// CompactEvery is how often it is looked whether enough can be dropped to be worth it; 0 means
+	// 10 min, below 0: never.
+	CompactEvery time.Duration
 }
 
 // Errors of the registry. Those of single announcements are Outcomes instead.
@@ -98,6 +113,8 @@ const (
 	defaultMaxPeers        = 1_000_000
 	defaultMaxPendingBytes = 64 << 20
 	defaultHeartbeat       = 10 * time.Second
+	defaultRetention       = 720 * time.Hour
+	defaultCompactEvery    = 10 * time.Minute
 	verifierKeys           = 1 << 16
 )
 
@@ -115,6 +132,9 @@ func Open(ctx context.Context, dir *datadir.Dir, opts Options) (_ *Registry, err
 	if opts.Heartbeat <= 0 {
 		opts.Heartbeat = defaultHeartbeat
 	}
+	opts.RetainHistory = max(cmp.Or(opts.RetainHistory, defaultRetention), 0)
+	opts.RetainTombstones = max(cmp.Or(opts.RetainTombstones, defaultRetention), 0)
+	opts.CompactEvery = cmp.Or(opts.CompactEvery, defaultCompactEvery)
 	started := opts.Now()
 	r := &Registry{
 		opts:     opts,
@@ -135,9 +155,10 @@ func Open(ctx context.Context, dir *datadir.Dir, opts Options) (_ *Registry, err
 	r.joined.Go(r.hub.run)
 	if r.lost == nil {
 		r.joined.Go(r.sequence)
+		r.joined.Go(r.tend)
 	} else {
 		opts.Logger.Error("the log lost acknowledged announcements: publishing is refused",
-			"reason", r.lost.Reason, "remedy", "introducer recover --accept-loss")
+			"reason", r.lost.String(), "remedy", "introducer recover --accept-loss")
 	}
 	return r, nil
 }
@@ -160,7 +181,7 @@ func (r *Registry) Close() error {
 // Info says what introducer this is and where its log stands.
 type Info struct {
 	LogID      wal.LogID
-	First      wal.Revision // from where history is complete
+	First      wal.Revision // the oldest from which a subscriber can resume
 	Last       wal.Revision // the newest synced record
 	Started    time.Time
 	ReplayTime time.Duration // what this start took to know every peer, opening the stores included
@@ -172,7 +193,7 @@ type Info struct {
 func (r *Registry) Info() Info {
 	return Info{
 		LogID:      r.log.ID(),
-		First:      r.log.First(),
+		First:      max(r.log.Forgotten(), 1),
 		Last:       r.headRevision(),
 		Started:    r.clock.started.UTC(),
 		ReplayTime: r.replayed,

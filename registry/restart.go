@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -18,7 +19,7 @@ import (
 // index that cannot be used costs a replay of the whole log, and is built anew from that.
 func (r *Registry) restart(ctx context.Context) error {
 	l := newLoader(&r.clock)
-	var from wal.Revision
+	var from wal.Revision // 0: from the first record held
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -27,23 +28,29 @@ func (r *Registry) restart(ctx context.Context) error {
 			r.dir.DropIndex(err)
 			l = newLoader(&r.clock)
 		} else {
-			from = r.dir.Index.Position().Revision
+			from = r.dir.Index.Position().Revision + 1
 		}
 	}
 	rebuild := r.dir.Rebuild
 	head := r.log.Head()
-	r.lost = r.log.Lost()
 	if rebuild == "" {
 		l.tail = make(map[store.Key]store.Entry)
-	} else if r.lost == nil {
-		r.opts.Logger.Warn("building the index anew from the log", "reason", rebuild, "records", head.Revision)
+	} else if r.log.Lost() == nil {
+		r.opts.Logger.Warn("building the index anew from the log", "reason", rebuild, "records", r.log.Held(0))
 	}
-	for rec, err := range r.log.Records(from+1, head.Revision) {
+	for rec, err := range r.log.Records(from, head.Revision) {
+		if damage := (*wal.CorruptError)(nil); errors.As(err, &damage) {
+			// What lay there is not known: a peer may be missing, or be back that has left. The rest is
+			// served as what it is.
+			r.opts.Logger.Error("replaying the log", "err", err)
+			r.log.QuarantineDamage(damage)
+			continue
+		}
 		if err == nil && rec.Revision%4096 == 0 {
 			err = context.Cause(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("replaying the log from revision %d: %w", from+1, err)
+			return fmt.Errorf("replaying the log from revision %d: %w", from, err)
 		}
 		if err := l.record(rec); err != nil {
 			return fmt.Errorf("replaying the log: %w", damaged(rec.Revision, err))
@@ -53,7 +60,7 @@ func (r *Registry) restart(ctx context.Context) error {
 		}
 	}
 	l.finish(r, head.Revision)
-	if r.lost != nil {
+	if r.lost = r.log.Lost(); r.lost != nil {
 		return nil // the index is left as it is: evidence
 	}
 	at := store.Position{LogID: r.log.ID(), Revision: head.Revision, Chain: head.Chain}
@@ -64,7 +71,7 @@ func (r *Registry) restart(ctx context.Context) error {
 			return nil
 		}
 	}
-	r.indexer = startIndexer(r.dir.Index, r.opts.Logger, l.tail, at)
+	r.indexer = startIndexer(r.dir.Index, r.opts.Logger, l.tail, l.excess, at)
 	return nil
 }
 
@@ -80,6 +87,8 @@ type loader struct {
 	arena    []Peer
 
 	tail map[store.Key]store.Entry // what the log had after the index; nil when that is of no use
+	// Tombstones that are forgotten, which index and log may still hold.
+	excess map[store.Key]struct{}
 }
 
 type placed struct {
@@ -93,6 +102,7 @@ func newLoader(c *clock) *loader {
 		clock:    c,
 		services: make(map[announce.Service]*service),
 		edits:    make(map[*service]*permute.Edit[*Peer]),
+		excess:   make(map[store.Key]struct{}),
 	}
 }
 
@@ -180,6 +190,9 @@ func (l *loader) put(s *service, p *Peer, seed []byte) {
 }
 
 // finish hands everything to r, which nobody else sees yet.
+//
+// Tombstones that were forgotten are left out only here: in the log what they end comes before them, and
+// may still be there.
 func (l *loader) finish(r *Registry, head wal.Revision) {
 	slices.SortFunc(l.placed, func(a, b placed) int { return cmp.Compare(a.revision, b.revision) })
 	last := make(map[*service]wal.Revision, len(l.services))
@@ -187,13 +200,22 @@ func (l *loader) finish(r *Registry, head wal.Revision) {
 		if at.peer.superseded {
 			continue
 		}
+		if !at.peer.live() && at.revision <= r.log.Forgotten() {
+			delete(at.service.tombstones, at.peer.ID)
+			delete(l.tail, keyOf(at.peer))
+			l.excess[keyOf(at.peer)] = struct{}{}
+			continue
+		}
 		// The newest change of a service is never superseded, so this ends at its revision.
 		last[at.service] = at.revision
 		r.swap(at.service, at.peer, nil)
 		r.expiries.add(at.peer)
-		r.kept++
+		r.kept.Add(1)
 	}
 	for name, s := range l.services {
+		if last[s] == 0 {
+			continue // nothing is left of it
+		}
 		s.snapshot.Store(&snapshot{peers: l.edits[s].Table(), revision: last[s]})
 		r.services.Store(name, s)
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/introducer/introducer/announce"
@@ -33,30 +32,20 @@ func stateOf(t *testing.T, r *registry.Registry) state {
 	info := r.Info()
 	info.Started, info.ReplayTime = time.Time{}, 0
 	s := state{Info: info}
-	sub := r.Subscribe(nil, &registry.Token{LogID: info.LogID}) // tombstones too
-	defer sub.Close()
-	for {
-		b, err := sub.Next(t.Context(), time.Hour)
-		if err != nil {
+	for _, p := range registry.States(r) {
+		line := fmt.Sprint(p.Revision, p.Service, p.ID, p.Seqnum, p.State, p.Announced(), p.FirstSeen(), p.Digest)
+		if _, signed, err := r.Announcement(p); err == nil {
+			line += fmt.Sprintf(" %x %s", signed.Signature, signed.Message)
+		} else if !errors.Is(err, registry.ErrNoAnnouncement) {
 			t.Fatal(err)
 		}
-		for _, p := range b.Changes {
-			line := fmt.Sprint(p.Revision, p.Service, p.ID, p.Seqnum, p.State, p.Announced(), p.FirstSeen(), p.Digest)
-			if _, signed, err := r.Announcement(p); err == nil {
-				line += fmt.Sprintf(" %x %s", signed.Signature, signed.Message)
-			} else if !errors.Is(err, registry.ErrNoAnnouncement) {
-				t.Fatal(err)
-			}
-			if p.State == registry.Live {
-				seed, _ := r.View(p.Service).Peers.AppendSeed(nil, p.ID)
-				line += fmt.Sprintf(" seed %x", seed)
-			}
-			s.Peers = append(s.Peers, line)
+		if p.State == registry.Live {
+			seed, _ := r.View(p.Service).Peers.AppendSeed(nil, p.ID)
+			line += fmt.Sprintf(" seed %x", seed)
 		}
-		if b.AtHead {
-			return s
-		}
+		s.Peers = append(s.Peers, line)
 	}
+	return s
 }
 
 // populate makes a history with every kind of state in it.
@@ -246,41 +235,98 @@ func TestForgedOnDisk(t *testing.T) {
 	}
 }
 
-// A record whose value decayed on the disk is named, not guessed, and its neighbours live on.
+// A record whose value decayed on the disk is named, not guessed, and its neighbours are served; nothing
+// is written until the operator accepts the loss, and then everything works without it.
 func TestDecayedRecord(t *testing.T) {
+	for _, index := range []string{"with the index", "without"} {
+		t.Run(index, func(t *testing.T) {
+			dir := t.TempDir()
+			r := registrytest.Open(t, dir, registry.Options{})
+			registrytest.Publish(t, r, said(t, "a", "storage", 1), said(t, "b", "storage", 1), said(t, "c", "storage", 1))
+			registrytest.Close(t, r)
+			decay(t, dir, 2)
+			known := 3
+			if index == "without" {
+				removeIndex(t, dir)
+				known = 2
+			}
+			r = registrytest.Open(t, dir, registry.Options{})
+			if lost := r.Info().Lost; lost == nil || lost.Damage == nil || lost.Damage.Revision != 2 {
+				t.Errorf("lost %v, want damage at revision 2", lost)
+			}
+			if n := r.View("storage").Peers.Len(); n != known {
+				t.Errorf("%d peers are served, want %d", n, known)
+			}
+			for id, p := range r.View("storage").Peers.All() {
+				_, _, err := r.Announcement(p)
+				if b := announce.PeerID(id) == registrytest.Key("b").PeerID(); errors.Is(err, registry.ErrDamaged) != b || err != nil && !b {
+					t.Errorf("%v: %v", id, err)
+				}
+			}
+			if _, err := r.Publish(t.Context(), []announce.Signed{said(t, "b", "storage", 2)}); !errors.Is(err, registry.ErrQuarantined) {
+				t.Errorf("Publish: %v, want ErrQuarantined", err)
+			}
+			registrytest.Close(t, r)
+
+			d, err := datadir.Open(dir, datadir.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(d.Log.Renew(wal.LogID{42}), d.Close()); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				r = registrytest.Open(t, dir, registry.Options{})
+				if lost := r.Info().Lost; lost != nil {
+					t.Errorf("after recovery: lost %v", lost)
+				}
+				for _, key := range []string{"a", "c"} {
+					if _, _, err := r.Announcement(peer(t, r, key)); err != nil {
+						t.Errorf("%s: %v", key, err)
+					}
+				}
+				registrytest.Publish(t, r, said(t, "b", "storage", 1))
+				if _, _, err := r.Announcement(peer(t, r, "b")); err != nil || peer(t, r, "b").Revision != 4 {
+					t.Errorf("b, who said it again: %v", err)
+				}
+				registrytest.Close(t, r)
+				removeIndex(t, dir)
+			}
+		})
+	}
+}
+
+// Where the record decayed at which the index stands, that is no reason to refuse the start, nor to know
+// less than the index does.
+func TestDecayedUnderTheIndex(t *testing.T) {
 	dir := t.TempDir()
+	index := filepath.Join(dir, "grid", "index")
 	r := registrytest.Open(t, dir, registry.Options{})
 	registrytest.Publish(t, r, said(t, "a", "storage", 1), said(t, "b", "storage", 1), said(t, "c", "storage", 1))
 	registrytest.Close(t, r)
-	db, err := pebble.Open(filepath.Join(dir, "grid", "log"), &pebble.Options{FormatMajorVersion: pebble.FormatNewest})
+	behind, err := os.ReadFile(index)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := []byte("r\x00\x00\x00\x00\x00\x00\x00\x02")
-	v, closer, err := db.Get(key)
-	if err != nil {
+	r = registrytest.Open(t, dir, registry.Options{})
+	var items []announce.Signed
+	for n := range uint64(1100) { // more than a start looks at
+		items = append(items, said(t, "busy", "helper", n))
+	}
+	registrytest.Publish(t, r, items...)
+	registrytest.Close(t, r)
+	decay(t, dir, 3)
+	if err := os.WriteFile(index, behind, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v = bytes.Clone(v)
-	closer.Close()
-	v[60] ^= 4
-	if err := db.Set(key, v, pebble.Sync); err != nil {
-		t.Fatal(err)
+	r = registrytest.Open(t, dir, registry.Options{})
+	defer registrytest.Close(t, r)
+	if lost := r.Info().Lost; lost == nil || lost.Damage == nil || lost.Damage.Revision != 3 || r.Info().Peers != 4 {
+		t.Errorf("lost %v, %d peers; want damage at 3 and 4 peers", lost, r.Info().Peers)
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
+	if _, _, err := r.Announcement(peer(t, r, "b")); err != nil {
+		t.Error(err)
 	}
-	d, err := datadir.Open(dir, datadir.Options{})
-	if err != nil {
-		// The tail is checked at the start: this is where a decayed newest record shows.
-		var corrupt *wal.CorruptError
-		if !errors.As(err, &corrupt) || corrupt.Revision != 2 {
-			t.Fatalf("got %v, want a CorruptError that names revision 2", err)
-		}
-		return
-	}
-	d.Close()
-	t.Fatal("a decayed record among the newest was not noticed at the start")
 }
 
 // The captured and reference-made announcements come back byte for byte, before and after a

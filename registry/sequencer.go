@@ -83,6 +83,9 @@ type group struct {
 // have to be judged against earlier ones. There is no way back from there, and none is
 // needed, since a log that fails is never written again (ErrFailed).
 func (r *Registry) commit(batches []*batch) error {
+	for _, b := range batches {
+		r.drop(b.forgotten)
+	}
 	head := r.log.Head()
 	g := &group{
 		now:   later(r.opts.Now(), head.Time),
@@ -134,7 +137,7 @@ func (r *Registry) decide(g *group, c candidate) Result {
 		// Asked again: the rules may have changed while it waited, and whoever is evicted in
 		// their name must not come back by what was on its way.
 		return Result{Outcome: Forbidden, Reason: r.forbidden(c.said.Service, c.id)}
-	case known == nil && r.kept+g.added >= r.opts.MaxPeers:
+	case known == nil && int(r.kept.Load())+g.added >= r.opts.MaxPeers:
 		return Result{Outcome: Forbidden, Reason: fmt.Sprintf("this introducer keeps no more than %d peers", r.opts.MaxPeers)}
 	}
 
@@ -269,7 +272,7 @@ func (r *Registry) show(g *group, synced wal.Head) {
 	r.head.Store(uint64(synced.Revision))
 	r.mu.Unlock()
 
-	r.kept += g.added
+	r.kept.Add(int64(g.added))
 	for i, p := range g.changes {
 		if old := g.replaced[i]; old != nil {
 			r.expiries.remove(old)

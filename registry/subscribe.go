@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/introducer/introducer/announce"
@@ -68,7 +69,7 @@ func (r *Registry) Subscribe(services []announce.Service, resume *Token) *Subscr
 		s.reset = ResetNew
 	case resume.LogID != r.log.ID() || resume.Revision > head || r.otherHistory():
 		s.reset = ResetOtherLog
-	case resume.Revision+1 < r.log.First():
+	case resume.Revision < r.log.Forgotten():
 		s.reset = ResetCompacted
 	default:
 		s.cursor = resume.Revision
@@ -90,14 +91,15 @@ func (s *Subscription) Reset() ResetReason { return s.reset }
 
 // Next waits for the next batch: at once while the subscriber is behind, when it has just
 // caught up, and otherwise at the next change of its services or after idle, whichever
-// comes first. Errors are ctx's and ErrClosed.
+// comes first. Errors are ctx's, ErrClosed, and ErrNoRevision for a subscriber so far behind that
+// tombstones were dropped which it has not seen: a new subscription resets it.
 func (s *Subscription) Next(ctx context.Context, idle time.Duration) (Batch, error) {
 	if s.r.closing.Err() != nil {
 		return Batch{}, ErrClosed
 	}
-	if b := s.read(); len(b.Changes) > 0 || b.AtHead && !s.told {
+	if b, err := s.read(); err != nil || len(b.Changes) > 0 || b.AtHead && !s.told {
 		s.told = b.AtHead
-		return b, nil
+		return b, err
 	}
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
@@ -106,14 +108,14 @@ func (s *Subscription) Next(ctx context.Context, idle time.Duration) (Batch, err
 		case <-s.wake:
 			// The token may be older than what read saw last: look again, and wait on if
 			// there is nothing.
-			if b := s.read(); len(b.Changes) > 0 {
+			if b, err := s.read(); err != nil || len(b.Changes) > 0 {
 				s.told = b.AtHead
-				return b, nil
+				return b, err
 			}
 		case <-timer.C:
-			b := s.read()
+			b, err := s.read()
 			s.told = b.AtHead
-			return b, nil
+			return b, err
 		case <-ctx.Done():
 			return Batch{}, context.Cause(ctx)
 		case <-s.r.closing.Done():
@@ -124,11 +126,16 @@ func (s *Subscription) Next(ctx context.Context, idle time.Duration) (Batch, err
 
 // read copies out what is newer than the cursor and moves it. States, head and digest are
 // taken under one lock, so that they are of one revision (I4).
-func (s *Subscription) read() Batch {
+func (s *Subscription) read() (Batch, error) {
 	r := s.r
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	head := r.headRevision()
+	// Tombstones go from the journals only after Forgotten has passed them, and under the lock. Those up
+	// to snapshotHead are not missed; see skip.
+	if gone := r.log.Forgotten(); s.cursor < gone && s.snapshotHead < gone {
+		return Batch{}, fmt.Errorf("%w: who left between %d and %d is forgotten; subscribe again", ErrNoRevision, s.cursor, gone)
+	}
 	b := Batch{Token: Token{LogID: r.log.ID()}}
 	all := true
 	if s.cursor < head {
@@ -140,14 +147,14 @@ func (s *Subscription) read() Batch {
 		s.limit *= 2
 		s.cursor = b.Changes[len(b.Changes)-1].Revision
 		b.Token.Revision = s.cursor
-		return b
+		return b, nil
 	}
 	s.limit = minBatch
 	s.cursor = head
 	b.Token.Revision = head
 	b.AtHead = true
 	b.Digest = s.digestLocked()
-	return b
+	return b, nil
 }
 
 // changesLocked returns the oldest states after the cursor and whether those are all.

@@ -35,13 +35,16 @@ func (r *Registry) View(name announce.Service) View {
 // Of expired and evicted peers there is none: ErrNoAnnouncement.
 //
 // The record's checksum, its digest and, the first time in this process, its signature are
-// checked: ErrDamaged is all that a damaged disk can make of it (I5). The caller owns what is
-// returned.
+// checked: ErrDamaged is all that a damaged disk can make of it (I5). ErrNoRevision: p has been
+// replaced, and longer ago than superseded records are retained. The caller owns what is returned.
 func (r *Registry) Announcement(p *Peer) (*announce.Announcement, announce.Signed, error) {
 	if p.State != Live && p.State != Withdrawn {
 		return nil, announce.Signed{}, ErrNoAnnouncement
 	}
 	rec, err := r.log.Get(p.Revision)
+	if errors.Is(err, wal.ErrNotFound) && r.superseded(p) {
+		return nil, announce.Signed{}, fmt.Errorf("%w: %d was replaced and compacted away since; ask again", ErrNoRevision, p.Revision)
+	}
 	if err != nil {
 		return nil, announce.Signed{}, damaged(p.Revision, err)
 	}
@@ -66,6 +69,12 @@ func (r *Registry) Announcement(p *Peer) (*announce.Announcement, announce.Signe
 		return nil, announce.Signed{}, damaged(p.Revision, err)
 	}
 	return a, d.signed, nil
+}
+
+func (r *Registry) superseded(p *Peer) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return p.superseded
 }
 
 // ErrNoAnnouncement is returned for a peer that is gone without a word of its own.
