@@ -45,7 +45,7 @@ func (b *budget) release(n int64) {
 // given back when it has been served.
 func limitBodies(b *budget, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength >= 0 && r.ContentLength <= free {
+		if r.ContentLength >= 0 && r.ContentLength <= free || isReflection(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

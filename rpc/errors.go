@@ -17,6 +17,8 @@ var codes = [...]struct {
 	Code connect.Code
 }{
 	{errOverBudget, connect.CodeResourceExhausted},
+	{errBackups, connect.CodeResourceExhausted},
+	{errStalled, connect.CodeAborted},
 	{errDraining, connect.CodeUnavailable},
 	{registry.ErrOverloaded, connect.CodeResourceExhausted},
 	{registry.ErrClosed, connect.CodeUnavailable},

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	introducerv1 "github.com/introducer/introducer/api/introducer/v1"
+	"github.com/introducer/introducer/registry"
 )
 
 // GetInfo never fails.
@@ -20,7 +21,25 @@ func (s *Service) GetInfo(context.Context, *introducerv1.GetInfoRequest) (*intro
 		Started:       timestamppb.New(info.Started),
 		ReplayTime:    durationpb.New(info.ReplayTime),
 		Peers:         uint64(info.Peers),
+		Log:           logState(s.reg.Storage()),
 	}, nil
+}
+
+func logState(st registry.Storage) *introducerv1.LogState {
+	msg := &introducerv1.LogState{
+		HistoryRevision: uint64(st.History), Records: st.Records, Superseded: st.Superseded, Bytes: st.Bytes,
+	}
+	c := st.Compaction
+	if !c.Running && c.Ended.IsZero() {
+		return msg
+	}
+	msg.Compaction = &introducerv1.Compaction{
+		Running: c.Running, Revision: uint64(c.At), LastRevision: uint64(c.To), Dropped: c.Dropped, Failed: c.Err != nil,
+	}
+	if !c.Ended.IsZero() {
+		msg.Compaction.Ended, msg.Compaction.Took = timestamppb.New(c.Ended), durationpb.New(c.Took)
+	}
+	return msg
 }
 
 // ListServices never fails.

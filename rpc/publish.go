@@ -22,6 +22,7 @@ func (s *Service) Publish(ctx context.Context, req *introducerv1.PublishRequest)
 	if err != nil {
 		return nil, err
 	}
+	s.visitors.published(items, results)
 	res := &introducerv1.PublishResponse{Results: make([]*introducerv1.PublishResult, len(results))}
 	for i, r := range results {
 		res.Results[i] = &introducerv1.PublishResult{

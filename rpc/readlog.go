@@ -97,7 +97,10 @@ func (r *replay) send(ctx context.Context) error {
 			return err
 		}
 		if rec.Revision > head {
-			break // written meanwhile: for the next turn, if there is one
+			if r.from > 0 {
+				break // written meanwhile: for the next turn, if there is one
+			}
+			head = rec.Revision // here it may be in the place of one that is compacted
 		}
 		body, err := proto.Marshal(logRecord(rec))
 		if err != nil {

@@ -20,6 +20,12 @@
 // the field itself, since protobuf fields may stand in any order. Whoever needs the fields
 // themselves (JSON, and transports without a wire) gets them from plain.
 //
+// # Health
+//
+// grpc.health.v1.Health knows three names: "" and "introducer.v1.IntroducerService" are SERVING while
+// lookups and subscriptions are answered, "publish" while announcements are taken. An introducer that
+// stops is NOT_SERVING by all of them; its Watch streams say so and end with unavailable.
+//
 // # Page tokens
 //
 // GetPeersResponse.next_page_token is unpadded base64url (RFC 4648, section 5) of 37 bytes:
@@ -52,7 +58,9 @@ type Service struct {
 	opts  Options
 	cache *cache
 
-	lookups sync.Pool // of *lookup
+	lookups  sync.Pool // of *lookup
+	visitors visitors
+	backups  backups
 
 	draining context.Context // ends when Drain is called
 	drain    context.CancelFunc
@@ -91,9 +99,12 @@ func New(reg *registry.Registry, opts Options) *Service {
 	return s
 }
 
-// Register puts the service's RPCs on a Connect server.
+// Register puts the service's RPCs on a Connect server, and with them grpc.health.v1.Health and
+// reflection of them all.
 func (s *Service) Register(server *connect.Server) {
 	introducerv1connect.RegisterIntroducerServiceHandler(server, s)
+	registerHealth(server, s)
+	registerReflection(server)
 }
 
 // Drain makes every Subscribe stream say where it stands and end, and every ReadLog that follows end;

@@ -21,6 +21,10 @@ type ServerOptions struct {
 	Logger *slog.Logger
 	// Root serves what is no RPC; nil: 404.
 	Root http.Handler
+	// Origins are the websites, as CheckOrigin has them, whose pages may call from a browser; nil:
+	// none but our own. They may do what anyone may who reaches the introducer, in the name of
+	// whoever looks at the page.
+	Origins []string
 	// MaxRequestBytes bounds a request message, compressed or not. 0: 4 MiB.
 	MaxRequestBytes int
 	// MaxPublishBytes does so for Publish. 0: 24 MiB, which holds 1,000 announcements of 16 KiB, in
@@ -59,6 +63,7 @@ func (o ServerOptions) withDefaults() ServerOptions {
 // Close is what remains.
 func (s *Service) NewServer(opts ServerOptions) *http.Server {
 	hs := NewServer(opts, s.Register)
+	hs.Handler = s.endReflection(hs.Handler)
 	hs.RegisterOnShutdown(s.Drain)
 	return hs
 }
@@ -79,7 +84,7 @@ func NewServer(opts ServerOptions, register ...func(*connect.Server)) *http.Serv
 		mux.Handle("/", opts.Root)
 	}
 	return &http.Server{
-		Handler:           limitBodies(b, mux),
+		Handler:           crossOrigin(opts.Origins, limitBodies(b, mux)),
 		Protocols:         protocols(),
 		HTTP2:             http2(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -97,6 +102,9 @@ func mountOptions(opts ServerOptions, b *budget) []connecthttp.Option {
 		connecthttp.WithCompressMinBytes(opts.CompressMinBytes),
 		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
 			switch {
+			case spec.StreamType == connect.StreamTypeBidi:
+				// Reflection, whose requests are names. None is large enough to be counted.
+				return []connecthttp.Option{connecthttp.WithReadMaxBytes(free), connecthttp.WithCompressMinBytes(math.MaxInt)}
 			case spec.Procedure == introducerv1connect.IntroducerServicePublishProcedure:
 				return []connecthttp.Option{connecthttp.WithReadMaxBytes(opts.MaxPublishBytes)}
 			case spec.StreamType != connect.StreamTypeUnary:

@@ -40,6 +40,7 @@ func (s *Service) Subscribe(ctx context.Context, req *introducerv1.SubscribeRequ
 	}
 	sub := s.reg.Subscribe(services, resume)
 	defer sub.Close()
+	defer s.visitors.enter(services, req.Subscriber)()
 	f := feed{s: s, stream: stream, view: req.View, token: req.Resume}
 	if sub.Reset() != registry.NoReset {
 		f.token = nil

@@ -2287,6 +2287,88 @@ func (*LogRecord_Published) isLogRecord_Record() {}
 
 func (*LogRecord_Removed) isLogRecord_Record() {}
 
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_introducer_v1_introducer_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_introducer_v1_introducer_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{31}
+}
+
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes of the file, whose format is that of the introducer's `backup` command; at
+	// most 64 KiB, cut anywhere.
+	Chunk         []byte `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_introducer_v1_introducer_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_introducer_v1_introducer_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BackupResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
 type GetInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2295,7 +2377,7 @@ type GetInfoRequest struct {
 
 func (x *GetInfoRequest) Reset() {
 	*x = GetInfoRequest{}
-	mi := &file_introducer_v1_introducer_proto_msgTypes[31]
+	mi := &file_introducer_v1_introducer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2389,7 @@ func (x *GetInfoRequest) String() string {
 func (*GetInfoRequest) ProtoMessage() {}
 
 func (x *GetInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_introducer_v1_introducer_proto_msgTypes[31]
+	mi := &file_introducer_v1_introducer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2402,7 @@ func (x *GetInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetInfoRequest) Descriptor() ([]byte, []int) {
-	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{31}
+	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{33}
 }
 
 type GetInfoResponse struct {
@@ -2334,13 +2416,14 @@ type GetInfoResponse struct {
 	Started       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started,proto3" json:"started,omitempty"`                                // when this run of the introducer began
 	ReplayTime    *durationpb.Duration   `protobuf:"bytes,6,opt,name=replay_time,json=replayTime,proto3" json:"replay_time,omitempty"`        // what the last start took to know every peer
 	Peers         uint64                 `protobuf:"varint,7,opt,name=peers,proto3" json:"peers,omitempty"`                                   // current announcements: a node counts once for each service it offers
+	Log           *LogState              `protobuf:"bytes,8,opt,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetInfoResponse) Reset() {
 	*x = GetInfoResponse{}
-	mi := &file_introducer_v1_introducer_proto_msgTypes[32]
+	mi := &file_introducer_v1_introducer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2435,7 @@ func (x *GetInfoResponse) String() string {
 func (*GetInfoResponse) ProtoMessage() {}
 
 func (x *GetInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_introducer_v1_introducer_proto_msgTypes[32]
+	mi := &file_introducer_v1_introducer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2448,7 @@ func (x *GetInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetInfoResponse) Descriptor() ([]byte, []int) {
-	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{32}
+	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetInfoResponse) GetVersion() string {
@@ -2415,6 +2498,186 @@ func (x *GetInfoResponse) GetPeers() uint64 {
 		return x.Peers
 	}
 	return 0
+}
+
+func (x *GetInfoResponse) GetLog() *LogState {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+// LogState says what the introducer's log holds. An introducer drops what was replaced, or who
+// left, long enough ago, and remains the same without.
+type LogState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest revision from which ReadLog is complete; 1 for a log never compacted. Of what lies
+	// before it only what is current is left, which ReadLog from 0 gives.
+	HistoryRevision uint64      `protobuf:"varint,1,opt,name=history_revision,json=historyRevision,proto3" json:"history_revision,omitempty"`
+	Records         uint64      `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`       // held
+	Superseded      uint64      `protobuf:"varint,3,opt,name=superseded,proto3" json:"superseded,omitempty"` // of them: replaced, and to be dropped when their time is over
+	Bytes           uint64      `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`           // on disk, about; 0: not known
+	Compaction      *Compaction `protobuf:"bytes,5,opt,name=compaction,proto3" json:"compaction,omitempty"`  // absent: none since the introducer was started
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *LogState) Reset() {
+	*x = LogState{}
+	mi := &file_introducer_v1_introducer_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogState) ProtoMessage() {}
+
+func (x *LogState) ProtoReflect() protoreflect.Message {
+	mi := &file_introducer_v1_introducer_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogState.ProtoReflect.Descriptor instead.
+func (*LogState) Descriptor() ([]byte, []int) {
+	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LogState) GetHistoryRevision() uint64 {
+	if x != nil {
+		return x.HistoryRevision
+	}
+	return 0
+}
+
+func (x *LogState) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *LogState) GetSuperseded() uint64 {
+	if x != nil {
+		return x.Superseded
+	}
+	return 0
+}
+
+func (x *LogState) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *LogState) GetCompaction() *Compaction {
+	if x != nil {
+		return x.Compaction
+	}
+	return nil
+}
+
+// Compaction is the newest dropping of records: one under way, or the last.
+type Compaction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Running       bool                   `protobuf:"varint,1,opt,name=running,proto3" json:"running,omitempty"`
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`                             // how far it has come
+	LastRevision  uint64                 `protobuf:"varint,3,opt,name=last_revision,json=lastRevision,proto3" json:"last_revision,omitempty"` // where it ends
+	Dropped       uint64                 `protobuf:"varint,4,opt,name=dropped,proto3" json:"dropped,omitempty"`                               // records, by it
+	Ended         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=ended,proto3" json:"ended,omitempty"`                                    // the last that has ended; absent: none has
+	Took          *durationpb.Duration   `protobuf:"bytes,6,opt,name=took,proto3" json:"took,omitempty"`                                      // that one
+	Failed        bool                   `protobuf:"varint,7,opt,name=failed,proto3" json:"failed,omitempty"`                                 // that one went no further; the introducer's own log says why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compaction) Reset() {
+	*x = Compaction{}
+	mi := &file_introducer_v1_introducer_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compaction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compaction) ProtoMessage() {}
+
+func (x *Compaction) ProtoReflect() protoreflect.Message {
+	mi := &file_introducer_v1_introducer_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compaction.ProtoReflect.Descriptor instead.
+func (*Compaction) Descriptor() ([]byte, []int) {
+	return file_introducer_v1_introducer_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Compaction) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
+func (x *Compaction) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Compaction) GetLastRevision() uint64 {
+	if x != nil {
+		return x.LastRevision
+	}
+	return 0
+}
+
+func (x *Compaction) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *Compaction) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *Compaction) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *Compaction) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
 }
 
 var File_introducer_v1_introducer_proto protoreflect.FileDescriptor
@@ -2556,8 +2819,11 @@ const file_introducer_v1_introducer_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12A\n" +
 	"\tpublished\x18\x03 \x01(\v2!.introducer.v1.SignedAnnouncementH\x00R\tpublished\x12/\n" +
 	"\aremoved\x18\x04 \x01(\v2\x13.introducer.v1.GoneH\x00R\aremovedB\b\n" +
-	"\x06record\"\x10\n" +
-	"\x0eGetInfoRequest\"\x96\x02\n" +
+	"\x06record\"\x0f\n" +
+	"\rBackupRequest\"&\n" +
+	"\x0eBackupResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk\"\x10\n" +
+	"\x0eGetInfoRequest\"\xc1\x02\n" +
 	"\x0fGetInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x15\n" +
 	"\x06log_id\x18\x02 \x01(\fR\x05logId\x12%\n" +
@@ -2566,7 +2832,27 @@ const file_introducer_v1_introducer_proto_rawDesc = "" +
 	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12:\n" +
 	"\vreplay_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"replayTime\x12\x14\n" +
-	"\x05peers\x18\a \x01(\x04R\x05peers*N\n" +
+	"\x05peers\x18\a \x01(\x04R\x05peers\x12)\n" +
+	"\x03log\x18\b \x01(\v2\x17.introducer.v1.LogStateR\x03log\"\xc0\x01\n" +
+	"\bLogState\x12)\n" +
+	"\x10history_revision\x18\x01 \x01(\x04R\x0fhistoryRevision\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x04R\arecords\x12\x1e\n" +
+	"\n" +
+	"superseded\x18\x03 \x01(\x04R\n" +
+	"superseded\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x129\n" +
+	"\n" +
+	"compaction\x18\x05 \x01(\v2\x19.introducer.v1.CompactionR\n" +
+	"compaction\"\xfa\x01\n" +
+	"\n" +
+	"Compaction\x12\x18\n" +
+	"\arunning\x18\x01 \x01(\bR\arunning\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12#\n" +
+	"\rlast_revision\x18\x03 \x01(\x04R\flastRevision\x12\x18\n" +
+	"\adropped\x18\x04 \x01(\x04R\adropped\x120\n" +
+	"\x05ended\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12-\n" +
+	"\x04took\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x16\n" +
+	"\x06failed\x18\a \x01(\bR\x06failed*N\n" +
 	"\bPeerView\x12\x19\n" +
 	"\x15PEER_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPEER_VIEW_BASIC\x10\x01\x12\x12\n" +
@@ -2590,7 +2876,7 @@ const file_introducer_v1_introducer_proto_rawDesc = "" +
 	"\x17GONE_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15GONE_REASON_WITHDRAWN\x10\x01\x12\x17\n" +
 	"\x13GONE_REASON_EXPIRED\x10\x02\x12\x17\n" +
-	"\x13GONE_REASON_EVICTED\x10\x032\xcd\x06\n" +
+	"\x13GONE_REASON_EVICTED\x10\x032\x96\a\n" +
 	"\x11IntroducerService\x12H\n" +
 	"\aPublish\x12\x1d.introducer.v1.PublishRequest\x1a\x1e.introducer.v1.PublishResponse\x12P\n" +
 	"\tSubscribe\x12\x1f.introducer.v1.SubscribeRequest\x1a .introducer.v1.SubscribeResponse0\x01\x12P\n" +
@@ -2599,7 +2885,8 @@ const file_introducer_v1_introducer_proto_rawDesc = "" +
 	"\x15BatchGetPermutedPeers\x12+.introducer.v1.BatchGetPermutedPeersRequest\x1a,.introducer.v1.BatchGetPermutedPeersResponse\"\x03\x90\x02\x01\x12n\n" +
 	"\x13StreamPermutedPeers\x12).introducer.v1.StreamPermutedPeersRequest\x1a*.introducer.v1.StreamPermutedPeersResponse0\x01\x12\\\n" +
 	"\fListServices\x12\".introducer.v1.ListServicesRequest\x1a#.introducer.v1.ListServicesResponse\"\x03\x90\x02\x01\x12J\n" +
-	"\aReadLog\x12\x1d.introducer.v1.ReadLogRequest\x1a\x1e.introducer.v1.ReadLogResponse0\x01\x12M\n" +
+	"\aReadLog\x12\x1d.introducer.v1.ReadLogRequest\x1a\x1e.introducer.v1.ReadLogResponse0\x01\x12G\n" +
+	"\x06Backup\x12\x1c.introducer.v1.BackupRequest\x1a\x1d.introducer.v1.BackupResponse0\x01\x12M\n" +
 	"\aGetInfo\x12\x1d.introducer.v1.GetInfoRequest\x1a\x1e.introducer.v1.GetInfoResponse\"\x03\x90\x02\x01BAZ?github.com/introducer/introducer/api/introducer/v1;introducerv1b\x06proto3"
 
 var (
@@ -2615,7 +2902,7 @@ func file_introducer_v1_introducer_proto_rawDescGZIP() []byte {
 }
 
 var file_introducer_v1_introducer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_introducer_v1_introducer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_introducer_v1_introducer_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_introducer_v1_introducer_proto_goTypes = []any{
 	(PeerView)(0),                         // 0: introducer.v1.PeerView
 	(PublishOutcome)(0),                   // 1: introducer.v1.PublishOutcome
@@ -2652,15 +2939,19 @@ var file_introducer_v1_introducer_proto_goTypes = []any{
 	(*ReadLogRequest)(nil),                // 32: introducer.v1.ReadLogRequest
 	(*ReadLogResponse)(nil),               // 33: introducer.v1.ReadLogResponse
 	(*LogRecord)(nil),                     // 34: introducer.v1.LogRecord
-	(*GetInfoRequest)(nil),                // 35: introducer.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),               // 36: introducer.v1.GetInfoResponse
-	(*timestamppb.Timestamp)(nil),         // 37: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),           // 38: google.protobuf.Duration
+	(*BackupRequest)(nil),                 // 35: introducer.v1.BackupRequest
+	(*BackupResponse)(nil),                // 36: introducer.v1.BackupResponse
+	(*GetInfoRequest)(nil),                // 37: introducer.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),               // 38: introducer.v1.GetInfoResponse
+	(*LogState)(nil),                      // 39: introducer.v1.LogState
+	(*Compaction)(nil),                    // 40: introducer.v1.Compaction
+	(*timestamppb.Timestamp)(nil),         // 41: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),           // 42: google.protobuf.Duration
 }
 var file_introducer_v1_introducer_proto_depIdxs = []int32{
-	37, // 0: introducer.v1.Peer.first_seen:type_name -> google.protobuf.Timestamp
-	37, // 1: introducer.v1.Peer.announced:type_name -> google.protobuf.Timestamp
-	37, // 2: introducer.v1.Peer.expires:type_name -> google.protobuf.Timestamp
+	41, // 0: introducer.v1.Peer.first_seen:type_name -> google.protobuf.Timestamp
+	41, // 1: introducer.v1.Peer.announced:type_name -> google.protobuf.Timestamp
+	41, // 2: introducer.v1.Peer.expires:type_name -> google.protobuf.Timestamp
 	4,  // 3: introducer.v1.Peer.announcement:type_name -> introducer.v1.SignedAnnouncement
 	4,  // 4: introducer.v1.PublishRequest.announcements:type_name -> introducer.v1.SignedAnnouncement
 	8,  // 5: introducer.v1.PublishResponse.results:type_name -> introducer.v1.PublishResult
@@ -2682,7 +2973,7 @@ var file_introducer_v1_introducer_proto_depIdxs = []int32{
 	4,  // 21: introducer.v1.Gone.withdrawal:type_name -> introducer.v1.SignedAnnouncement
 	9,  // 22: introducer.v1.Progress.token:type_name -> introducer.v1.ResumeToken
 	9,  // 23: introducer.v1.Drain.token:type_name -> introducer.v1.ResumeToken
-	38, // 24: introducer.v1.Drain.reconnect_after:type_name -> google.protobuf.Duration
+	42, // 24: introducer.v1.Drain.reconnect_after:type_name -> google.protobuf.Duration
 	0,  // 25: introducer.v1.GetPeersRequest.view:type_name -> introducer.v1.PeerView
 	5,  // 26: introducer.v1.GetPeersResponse.peers:type_name -> introducer.v1.Peer
 	0,  // 27: introducer.v1.GetPermutedPeersRequest.view:type_name -> introducer.v1.PeerView
@@ -2695,34 +2986,40 @@ var file_introducer_v1_introducer_proto_depIdxs = []int32{
 	23, // 34: introducer.v1.StreamPermutedPeersResponse.peers:type_name -> introducer.v1.PermutedPeer
 	31, // 35: introducer.v1.ListServicesResponse.services:type_name -> introducer.v1.Service
 	34, // 36: introducer.v1.ReadLogResponse.records:type_name -> introducer.v1.LogRecord
-	37, // 37: introducer.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	41, // 37: introducer.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	4,  // 38: introducer.v1.LogRecord.published:type_name -> introducer.v1.SignedAnnouncement
 	16, // 39: introducer.v1.LogRecord.removed:type_name -> introducer.v1.Gone
-	37, // 40: introducer.v1.GetInfoResponse.started:type_name -> google.protobuf.Timestamp
-	38, // 41: introducer.v1.GetInfoResponse.replay_time:type_name -> google.protobuf.Duration
-	6,  // 42: introducer.v1.IntroducerService.Publish:input_type -> introducer.v1.PublishRequest
-	10, // 43: introducer.v1.IntroducerService.Subscribe:input_type -> introducer.v1.SubscribeRequest
-	19, // 44: introducer.v1.IntroducerService.GetPeers:input_type -> introducer.v1.GetPeersRequest
-	21, // 45: introducer.v1.IntroducerService.GetPermutedPeers:input_type -> introducer.v1.GetPermutedPeersRequest
-	24, // 46: introducer.v1.IntroducerService.BatchGetPermutedPeers:input_type -> introducer.v1.BatchGetPermutedPeersRequest
-	27, // 47: introducer.v1.IntroducerService.StreamPermutedPeers:input_type -> introducer.v1.StreamPermutedPeersRequest
-	29, // 48: introducer.v1.IntroducerService.ListServices:input_type -> introducer.v1.ListServicesRequest
-	32, // 49: introducer.v1.IntroducerService.ReadLog:input_type -> introducer.v1.ReadLogRequest
-	35, // 50: introducer.v1.IntroducerService.GetInfo:input_type -> introducer.v1.GetInfoRequest
-	7,  // 51: introducer.v1.IntroducerService.Publish:output_type -> introducer.v1.PublishResponse
-	12, // 52: introducer.v1.IntroducerService.Subscribe:output_type -> introducer.v1.SubscribeResponse
-	20, // 53: introducer.v1.IntroducerService.GetPeers:output_type -> introducer.v1.GetPeersResponse
-	22, // 54: introducer.v1.IntroducerService.GetPermutedPeers:output_type -> introducer.v1.GetPermutedPeersResponse
-	25, // 55: introducer.v1.IntroducerService.BatchGetPermutedPeers:output_type -> introducer.v1.BatchGetPermutedPeersResponse
-	28, // 56: introducer.v1.IntroducerService.StreamPermutedPeers:output_type -> introducer.v1.StreamPermutedPeersResponse
-	30, // 57: introducer.v1.IntroducerService.ListServices:output_type -> introducer.v1.ListServicesResponse
-	33, // 58: introducer.v1.IntroducerService.ReadLog:output_type -> introducer.v1.ReadLogResponse
-	36, // 59: introducer.v1.IntroducerService.GetInfo:output_type -> introducer.v1.GetInfoResponse
-	51, // [51:60] is the sub-list for method output_type
-	42, // [42:51] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	41, // 40: introducer.v1.GetInfoResponse.started:type_name -> google.protobuf.Timestamp
+	42, // 41: introducer.v1.GetInfoResponse.replay_time:type_name -> google.protobuf.Duration
+	39, // 42: introducer.v1.GetInfoResponse.log:type_name -> introducer.v1.LogState
+	40, // 43: introducer.v1.LogState.compaction:type_name -> introducer.v1.Compaction
+	41, // 44: introducer.v1.Compaction.ended:type_name -> google.protobuf.Timestamp
+	42, // 45: introducer.v1.Compaction.took:type_name -> google.protobuf.Duration
+	6,  // 46: introducer.v1.IntroducerService.Publish:input_type -> introducer.v1.PublishRequest
+	10, // 47: introducer.v1.IntroducerService.Subscribe:input_type -> introducer.v1.SubscribeRequest
+	19, // 48: introducer.v1.IntroducerService.GetPeers:input_type -> introducer.v1.GetPeersRequest
+	21, // 49: introducer.v1.IntroducerService.GetPermutedPeers:input_type -> introducer.v1.GetPermutedPeersRequest
+	24, // 50: introducer.v1.IntroducerService.BatchGetPermutedPeers:input_type -> introducer.v1.BatchGetPermutedPeersRequest
+	27, // 51: introducer.v1.IntroducerService.StreamPermutedPeers:input_type -> introducer.v1.StreamPermutedPeersRequest
+	29, // 52: introducer.v1.IntroducerService.ListServices:input_type -> introducer.v1.ListServicesRequest
+	32, // 53: introducer.v1.IntroducerService.ReadLog:input_type -> introducer.v1.ReadLogRequest
+	35, // 54: introducer.v1.IntroducerService.Backup:input_type -> introducer.v1.BackupRequest
+	37, // 55: introducer.v1.IntroducerService.GetInfo:input_type -> introducer.v1.GetInfoRequest
+	7,  // 56: introducer.v1.IntroducerService.Publish:output_type -> introducer.v1.PublishResponse
+	12, // 57: introducer.v1.IntroducerService.Subscribe:output_type -> introducer.v1.SubscribeResponse
+	20, // 58: introducer.v1.IntroducerService.GetPeers:output_type -> introducer.v1.GetPeersResponse
+	22, // 59: introducer.v1.IntroducerService.GetPermutedPeers:output_type -> introducer.v1.GetPermutedPeersResponse
+	25, // 60: introducer.v1.IntroducerService.BatchGetPermutedPeers:output_type -> introducer.v1.BatchGetPermutedPeersResponse
+	28, // 61: introducer.v1.IntroducerService.StreamPermutedPeers:output_type -> introducer.v1.StreamPermutedPeersResponse
+	30, // 62: introducer.v1.IntroducerService.ListServices:output_type -> introducer.v1.ListServicesResponse
+	33, // 63: introducer.v1.IntroducerService.ReadLog:output_type -> introducer.v1.ReadLogResponse
+	36, // 64: introducer.v1.IntroducerService.Backup:output_type -> introducer.v1.BackupResponse
+	38, // 65: introducer.v1.IntroducerService.GetInfo:output_type -> introducer.v1.GetInfoResponse
+	56, // [56:66] is the sub-list for method output_type
+	46, // [46:56] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_introducer_v1_introducer_proto_init() }
@@ -2751,7 +3048,7 @@ func file_introducer_v1_introducer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_introducer_v1_introducer_proto_rawDesc), len(file_introducer_v1_introducer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   33,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

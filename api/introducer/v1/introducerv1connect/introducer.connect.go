@@ -77,6 +77,8 @@ const (
 	IntroducerServiceListServicesProcedure = "/introducer.v1.IntroducerService/ListServices"
 	// IntroducerServiceReadLogProcedure is the procedure name of the IntroducerService's ReadLog RPC.
 	IntroducerServiceReadLogProcedure = "/introducer.v1.IntroducerService/ReadLog"
+	// IntroducerServiceBackupProcedure is the procedure name of the IntroducerService's Backup RPC.
+	IntroducerServiceBackupProcedure = "/introducer.v1.IntroducerService/Backup"
 	// IntroducerServiceGetInfoProcedure is the procedure name of the IntroducerService's GetInfo RPC.
 	IntroducerServiceGetInfoProcedure = "/introducer.v1.IntroducerService/GetInfo"
 )
@@ -142,6 +144,13 @@ var (
 			Procedure:  IntroducerServiceReadLogProcedure,
 		}
 	})
+	introducerServiceBackupSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeServer,
+			Schema:     v1.File_introducer_v1_introducer_proto.Services().ByName("IntroducerService").Methods().ByName("Backup"),
+			Procedure:  IntroducerServiceBackupProcedure,
+		}
+	})
 	introducerServiceGetInfoSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -203,6 +212,14 @@ type IntroducerServiceClient interface {
 	// it goes on until the caller goes away, or the introducer stops (unavailable). A damaged
 	// record ends it with data_loss, which names the revision.
 	ReadLog(context.Context, *v1.ReadLogRequest) (IntroducerServiceReadLogClientStream, error)
+	// Backup streams a backup of the introducer: its whole log as of one revision, the one
+	// that was newest when the stream began. Announcements are public, and so is this.
+	//
+	// The chunks behind one another are a backup file, which says of itself whether it is whole:
+	// a stream that broke is a file that is cut short. Few are served at a time; one too many is
+	// resource_exhausted. A damaged record ends it with data_loss, which names the revision, and
+	// an introducer that stops ends it with unavailable.
+	Backup(context.Context, *v1.BackupRequest) (IntroducerServiceBackupClientStream, error)
 	// GetInfo says what introducer this is and where its log stands.
 	GetInfo(context.Context, *v1.GetInfoRequest) (*v1.GetInfoResponse, error)
 }
@@ -276,6 +293,26 @@ func (s IntroducerServiceReadLogClientStream) Close() error {
 	return s.stream.Close()
 }
 
+// IntroducerServiceBackupClientStream is the client stream for the IntroducerService's Backup RPC.
+type IntroducerServiceBackupClientStream struct {
+	stream connect.ClientStream
+}
+
+// Receive returns the next response message from the server.
+func (s IntroducerServiceBackupClientStream) Receive() (*v1.BackupResponse, error) {
+	var res v1.BackupResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s IntroducerServiceBackupClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // IntroducerServiceHandler is an implementation of the introducer.v1.IntroducerService service.
 type IntroducerServiceHandler interface {
 	// Publish makes announcements durable and tells every subscriber. When it answers,
@@ -327,6 +364,14 @@ type IntroducerServiceHandler interface {
 	// it goes on until the caller goes away, or the introducer stops (unavailable). A damaged
 	// record ends it with data_loss, which names the revision.
 	ReadLog(context.Context, *v1.ReadLogRequest, IntroducerServiceReadLogServerStream) error
+	// Backup streams a backup of the introducer: its whole log as of one revision, the one
+	// that was newest when the stream began. Announcements are public, and so is this.
+	//
+	// The chunks behind one another are a backup file, which says of itself whether it is whole:
+	// a stream that broke is a file that is cut short. Few are served at a time; one too many is
+	// resource_exhausted. A damaged record ends it with data_loss, which names the revision, and
+	// an introducer that stops ends it with unavailable.
+	Backup(context.Context, *v1.BackupRequest, IntroducerServiceBackupServerStream) error
 	// GetInfo says what introducer this is and where its log stands.
 	GetInfo(context.Context, *v1.GetInfoRequest) (*v1.GetInfoResponse, error)
 }
@@ -344,6 +389,7 @@ func RegisterIntroducerServiceHandler(server *connect.Server, svc IntroducerServ
 		connect.Method{Spec: introducerServiceStreamPermutedPeersSpec(), Handler: adapter.streamPermutedPeers},
 		connect.Method{Spec: introducerServiceListServicesSpec(), Handler: adapter.listServices},
 		connect.Method{Spec: introducerServiceReadLogSpec(), Handler: adapter.readLog},
+		connect.Method{Spec: introducerServiceBackupSpec(), Handler: adapter.backup},
 		connect.Method{Spec: introducerServiceGetInfoSpec(), Handler: adapter.getInfo},
 	)
 }
@@ -396,6 +442,21 @@ func (s IntroducerServiceReadLogServerStream) Send(res *v1.ReadLogResponse) erro
 	return s.stream.Send(res)
 }
 
+// IntroducerServiceBackupServerStream is the server stream for the IntroducerService's Backup RPC.
+type IntroducerServiceBackupServerStream struct {
+	stream connect.ServerStream
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s IntroducerServiceBackupServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s IntroducerServiceBackupServerStream) Send(res *v1.BackupResponse) error {
+	return s.stream.Send(res)
+}
+
 // UnimplementedIntroducerServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedIntroducerServiceHandler struct{}
 
@@ -429,6 +490,10 @@ func (UnimplementedIntroducerServiceHandler) ListServices(context.Context, *v1.L
 
 func (UnimplementedIntroducerServiceHandler) ReadLog(context.Context, *v1.ReadLogRequest, IntroducerServiceReadLogServerStream) error {
 	return connect.NewError(connect.CodeUnimplemented, "introducer.v1.IntroducerService.ReadLog is not implemented")
+}
+
+func (UnimplementedIntroducerServiceHandler) Backup(context.Context, *v1.BackupRequest, IntroducerServiceBackupServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "introducer.v1.IntroducerService.Backup is not implemented")
 }
 
 func (UnimplementedIntroducerServiceHandler) GetInfo(context.Context, *v1.GetInfoRequest) (*v1.GetInfoResponse, error) {
@@ -501,6 +566,14 @@ func (c *introducerServiceClient) ReadLog(ctx context.Context, req *v1.ReadLogRe
 		return IntroducerServiceReadLogClientStream{}, err
 	}
 	return IntroducerServiceReadLogClientStream{stream: stream}, nil
+}
+
+func (c *introducerServiceClient) Backup(ctx context.Context, req *v1.BackupRequest) (IntroducerServiceBackupClientStream, error) {
+	stream, err := c.client.CallServerStream(ctx, introducerServiceBackupSpec(), req)
+	if err != nil {
+		return IntroducerServiceBackupClientStream{}, err
+	}
+	return IntroducerServiceBackupClientStream{stream: stream}, nil
 }
 
 func (c *introducerServiceClient) GetInfo(ctx context.Context, req *v1.GetInfoRequest) (*v1.GetInfoResponse, error) {
@@ -595,6 +668,14 @@ func (h introducerServiceHandler) readLog(ctx context.Context, _ connect.Spec, s
 		return err
 	}
 	return h.svc.ReadLog(ctx, &req, IntroducerServiceReadLogServerStream{stream: stream})
+}
+
+func (h introducerServiceHandler) backup(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.BackupRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	return h.svc.Backup(ctx, &req, IntroducerServiceBackupServerStream{stream: stream})
 }
 
 func (h introducerServiceHandler) getInfo(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
