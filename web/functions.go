@@ -12,7 +12,7 @@ import (
 // shownEndpoints bounds the endpoints of one row: an announcement has room for thousands.
 const shownEndpoints = 4
 
-// functions are what page.html may call.
+// functions are what plain.html may call.
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"text":      func(s string) string { return visible.Clip(s, 120) },
@@ -23,7 +23,7 @@ func functions() template.FuncMap {
 		"machine":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"duration":  visible.Duration,
 		"serviceURL": func(name string) string {
-			return "/?" + url.Values{"service": {name}}.Encode() + "#peers"
+			return "/plain?" + url.Values{"service": {name}}.Encode() + "#peers"
 		},
 	}
 }

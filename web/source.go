@@ -15,6 +15,8 @@ type Source interface {
 	// ("" for the first). A service that nobody offers has none. A name or a peer id that cannot be
 	// one wraps ErrNotFound.
 	Peers(service, after string, limit int) (Page, error)
+	// Visitors are those who talk to the introducer, at most limit of each kind.
+	Visitors(limit int) Visitors
 }
 
 // ErrNotFound says that there can be no such page.
@@ -39,9 +41,32 @@ type Status struct {
 
 // Service is one service type.
 type Service struct {
-	Name        string
-	Peers       int // live
-	Subscribers int // connected now
+	Name        string `json:"service"`
+	Peers       int    `json:"peers"`       // live
+	Subscribers int    `json:"subscribers"` // connected now
+}
+
+// Visitors are those who talk to the introducer.
+type Visitors struct {
+	Connected   int          `json:"connected"`   // subscribers, those that are not listed included
+	Subscribers []Subscriber `json:"subscribers"` // newest first
+	Publishers  []Publisher  `json:"publishers"`  // latest first
+}
+
+// Subscriber is one open stream of changes.
+type Subscriber struct {
+	Nickname string    `json:"nickname"`
+	Version  string    `json:"version"`
+	Services []string  `json:"services"`      // the first few; none: every one
+	More     int       `json:"more_services"` // how many are left out
+	Since    time.Time `json:"since"`
+}
+
+// Publisher is one whose announcements were taken lately.
+type Publisher struct {
+	ID            string    `json:"peer_id"` // "v0-…"
+	Published     time.Time `json:"published"`
+	Announcements uint64    `json:"announcements"` // since the introducer started, or since it was listed
 }
 
 // Page is some peers of a service.

@@ -9,10 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"slices"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/introducer/introducer/announce"
 	"github.com/introducer/introducer/datadir"
@@ -56,8 +54,11 @@ func startDaemon(ctx context.Context, c serveConfig, logger *slog.Logger) (_ *da
 	if d.listener, err = net.Listen("tcp", c.listen); err != nil {
 		return nil, errors.Join(fmt.Errorf("--listen %s: %w", c.listen, err), d.registry.Close())
 	}
+	if slices.Contains(c.origins, rpc.AnyOrigin) {
+		logger.Warn("--cors-origin *: every website may call this introducer through the browsers of its visitors, also where only they can reach it")
+	}
 	service := rpc.New(d.registry, rpc.Options{Version: newBuild().Version})
-	d.server = service.NewServer(rpc.ServerOptions{Logger: logger, Root: web.Handler(&status{d}, logger)})
+	d.server = service.NewServer(rpc.ServerOptions{Logger: logger, Origins: c.origins, Root: web.Handler(&status{d, service}, logger)})
 	go func() { d.served <- d.accept() }()
 	return d, nil
 }
@@ -70,7 +71,9 @@ func (d *daemon) openRegistry(ctx context.Context) error {
 	if err != nil {
 		return &exitError{exitDataDir, err}
 	}
-	d.registry, err = registry.Open(ctx, dir, registry.Options{Logger: d.logger, Allow: d.rules.refuse, MaxPeers: c.maxPeers})
+	opts := registry.Options{Logger: d.logger, Allow: d.rules.refuse, MaxPeers: c.maxPeers}
+	c.retain.set(&opts)
+	d.registry, err = registry.Open(ctx, dir, opts)
 	if err != nil {
 		return exitf(exitDataDir, "data directory %s: %w", c.data, err)
 	}
@@ -107,23 +110,6 @@ func (a *app) announceReady(d *daemon) {
 	i := d.registry.Info()
 	fmt.Fprintf(a.stdout, "introducer ready at %s: log %v, revision %d, %s, replayed in %s\n",
 		d.url(), i.LogID, i.Last, counted(i.Peers, "peer"), visible.Duration(i.ReplayTime))
-}
-
-// signals are those that the daemon acts on.
-type signals struct {
-	stops, reloads chan os.Signal
-}
-
-func watchSignals() *signals {
-	s := &signals{stops: make(chan os.Signal, 2), reloads: make(chan os.Signal, 1)}
-	signal.Notify(s.stops, syscall.SIGINT, syscall.SIGTERM)
-	signal.Notify(s.reloads, syscall.SIGHUP)
-	return s
-}
-
-func (s *signals) stop() {
-	signal.Stop(s.stops)
-	signal.Stop(s.reloads)
 }
 
 // run serves until a signal, or until beside fails.
@@ -165,7 +151,7 @@ func (d *daemon) stop(s *signals) error {
 	d.stopping.Store(true)
 	stopped := make(chan struct{})
 	defer close(stopped)
-	go d.stopAtOnce(s, stopped)
+	go s.stopAtOnce(d.logger, stopped)
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.drainTimeout)
 	defer cancel()
 	err := d.server.Shutdown(ctx)
@@ -178,27 +164,6 @@ func (d *daemon) stop(s *signals) error {
 	}
 	d.logger.Info("stopped")
 	return nil
-}
-
-// sameSignal is how soon after the first a second signal cannot be a second thought: timeout(1) and
-// some shells signal a process and its group, and so the process twice.
-const sameSignal = 200 * time.Millisecond
-
-// stopAtOnce ends the process at the next signal, unless it stopped before.
-func (d *daemon) stopAtOnce(s *signals, stopped <-chan struct{}) {
-	began := time.Now()
-	for {
-		select {
-		case sig := <-s.stops:
-			if time.Since(began) < sameSignal {
-				continue
-			}
-			d.logger.Warn("stopping at once", "signal", sig.String())
-			os.Exit(exitFailed)
-		case <-stopped:
-			return
-		}
-	}
 }
 
 // reload reads the files again that may change while the introducer runs. What is wrong in one leaves

@@ -23,7 +23,7 @@ const exitCodesHelp = `Exit codes:
 
   0   done
   1   failed, for a reason that the message tells
-  2   the command line is wrong
+  2   the command line is wrong, or the configuration file that it names
   3   no introducer answers
   4   the introducer refuses: an announcement is stale, invalid, badly signed or forbidden,
       or the introducer takes none now

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -32,6 +33,74 @@ type info struct {
 	Peers         uint64    `json:"peers"`
 	Started       time.Time `json:"started"`
 	ReplaySeconds float64   `json:"replay_seconds"`
+	Log           *logState `json:"log,omitempty"` // absent: an older introducer's
+}
+
+// logState is what the log holds, for programs.
+type logState struct {
+	HistoryRevision uint64      `json:"history_revision"`
+	Records         uint64      `json:"records"`
+	Superseded      uint64      `json:"superseded"`
+	Bytes           uint64      `json:"bytes"`
+	Compaction      *compaction `json:"compaction,omitempty"`
+}
+
+// compaction is the newest one, for programs.
+type compaction struct {
+	Running      bool       `json:"running"`
+	Revision     uint64     `json:"revision"`
+	LastRevision uint64     `json:"last_revision"`
+	Dropped      uint64     `json:"dropped"`
+	Ended        *time.Time `json:"ended,omitempty"`
+	Seconds      float64    `json:"seconds"`
+	Failed       bool       `json:"failed"`
+}
+
+func newLogState(l *introducerv1.LogState) *logState {
+	if l == nil {
+		return nil
+	}
+	out := &logState{
+		HistoryRevision: l.GetHistoryRevision(), Records: l.GetRecords(), Superseded: l.GetSuperseded(), Bytes: l.GetBytes(),
+	}
+	if c := l.GetCompaction(); c != nil {
+		out.Compaction = &compaction{
+			Running: c.GetRunning(), Revision: c.GetRevision(), LastRevision: c.GetLastRevision(), Dropped: c.GetDropped(),
+			Seconds: c.GetTook().AsDuration().Seconds(), Failed: c.GetFailed(),
+		}
+		if c.Ended != nil {
+			ended := c.Ended.AsTime()
+			out.Compaction.Ended = &ended
+		}
+	}
+	return out
+}
+
+// rows says it to people.
+func (l *logState) rows(now time.Time) [][]string {
+	if l == nil {
+		return nil
+	}
+	log := fmt.Sprintf("%s, %s of them replaced", counted(int(l.Records), "record"), visible.Count(l.Superseded))
+	if l.Bytes > 0 {
+		log = visible.Bytes(l.Bytes) + ", " + log
+	}
+	rows := [][]string{{"log", log}}
+	c := l.Compaction
+	switch {
+	case c == nil:
+		return rows
+	case c.Running:
+		rows = append(rows, []string{"compaction", fmt.Sprintf("under way: at revision %s of %s, %s dropped",
+			visible.Count(c.Revision), visible.Count(c.LastRevision), visible.Count(c.Dropped))})
+	default:
+		how := fmt.Sprintf("dropped %s in %s", visible.Count(c.Dropped), visible.Duration(time.Duration(c.Seconds*float64(time.Second))))
+		if c.Failed {
+			how += " and went no further: the introducer's log says why"
+		}
+		rows = append(rows, []string{"compacted", moment(*c.Ended) + ", " + ago(c.Ended, now) + ": " + how})
+	}
+	return rows
 }
 
 func (a *app) info(cmd *cobra.Command, _ []string) error {
@@ -55,22 +124,29 @@ func (a *app) info(cmd *cobra.Command, _ []string) error {
 		Server: c.url, Version: res.GetVersion(), LogID: hex.EncodeToString(res.GetLogId()),
 		FirstRevision: res.GetFirstRevision(), LastRevision: res.GetLastRevision(), Peers: res.GetPeers(),
 		Started: res.GetStarted().AsTime(), ReplaySeconds: res.GetReplayTime().AsDuration().Seconds(),
+		Log: newLogState(res.GetLog()),
 	}
 	if out.json {
 		return out.object(i)
 	}
 	revisions := "none yet"
 	if i.LastRevision > 0 {
-		revisions = visible.Count(i.FirstRevision) + " to " + visible.Count(i.LastRevision)
+		from := i.FirstRevision
+		if i.Log != nil {
+			from = i.Log.HistoryRevision
+		}
+		revisions = visible.Count(from) + " to " + visible.Count(i.LastRevision)
 	}
-	return out.table([]string{"introducer", i.Server}, [][]string{
+	now := time.Now()
+	return out.table([]string{"introducer", i.Server}, append([][]string{
 		{"version", visible.Clip(i.Version, 100)},
 		{"log id", i.LogID},
 		{"revisions", revisions},
+		{"resumed from", visible.Count(i.FirstRevision) + " on"},
 		{"peers", visible.Count(i.Peers)},
-		{"started", moment(i.Started) + ", " + ago(&i.Started, time.Now())},
+		{"started", moment(i.Started) + ", " + ago(&i.Started, now)},
 		{"replayed in", visible.Duration(res.GetReplayTime().AsDuration())},
-	})
+	}, i.Log.rows(now)...))
 }
 
 func (a *app) servicesCommand() *cobra.Command {

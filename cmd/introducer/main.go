@@ -2,9 +2,11 @@
 //
 //	introducer serve       run an introducer
 //	introducer demo        the same with a sample grid, to look around
+//	introducer node        run a node beside a storage server
 //	introducer publish …   what nodes do: keygen, publish, withdraw
 //	introducer peers …     what readers do: peers, permute, subscribe, services, log, info
 //	introducer recover     look at a data directory that lost announcements
+//	introducer backup …    what keepers do: backup, restore, verify, rebuild-index, export, import
 //
 // It alone reads flags, and wires one part to the next. `introducer help` has the commands,
 // `introducer help exit-codes` and `introducer help output` what programs may rely on.

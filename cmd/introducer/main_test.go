@@ -259,5 +259,6 @@ var steadied = [...]struct {
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "SERVER"},
 	{regexp.MustCompile(`"log_id":"[0-9a-f]{32}"`), `"log_id":"LOG"`},
 	{regexp.MustCompile(`"(\w+_seconds)":[0-9.e-]+`), `"$1":SECONDS`},
+	{regexp.MustCompile(`"bytes":\d+`), `"bytes":BYTES`},
 	{regexp.MustCompile(`"version":"[^"]*"`), `"version":"VERSION"`},
 }

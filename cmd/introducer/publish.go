@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/introducer/introducer/announce"
 	introducerv1 "github.com/introducer/introducer/api/introducer/v1"
 	"github.com/introducer/introducer/cmd/introducer/internal/input"
-	"github.com/introducer/introducer/cmd/introducer/internal/seqnum"
+	"github.com/introducer/introducer/internal/seqnum"
 )
 
 const publishHelp = `Announces a service under a key, or publishes announcements that were signed elsewhere.
@@ -269,36 +270,44 @@ func (a *app) publishSigned(cmd *cobra.Command, path string) error {
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 
-	var batch []announce.Signed
-	var size int
-	send := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		err := p.show(batch, p.publish(ctx, batch))
-		batch, size = batch[:0], 0
-		return errors.Join(err, ctx.Err())
-	}
-	for signed, err := range input.Signed(from) {
-		if err != nil {
-			// What came before the mistake is good, and has been said so.
-			return errors.Join(send(), err)
-		}
-		if len(batch) == batchItems || size+len(signed.Message) > batchBytes {
-			if err := send(); err != nil {
-				return err
-			}
-		}
-		batch = append(batch, signed)
-		size += len(signed.Message)
-	}
-	if err := send(); err != nil {
+	err = inBatches(input.Signed(from), func(batch []announce.Signed) error {
+		return errors.Join(p.show(batch, p.publish(ctx, batch)), ctx.Err())
+	})
+	if err != nil {
 		return err
 	}
 	if p.published == 0 && p.refused == 0 && p.failed == nil {
 		return exitf(exitFailed, "there is no announcement in %s", path)
 	}
 	return p.verdict()
+}
+
+// inBatches calls send for all announcements, as many at a time as fit a request. What came before one that
+// can't be read is sent.
+func inBatches(all iter.Seq2[announce.Signed, error], send func([]announce.Signed) error) error {
+	var batch []announce.Signed
+	var size int
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := send(batch)
+		batch, size = batch[:0], 0
+		return err
+	}
+	for signed, err := range all {
+		if err != nil {
+			return errors.Join(flush(), err)
+		}
+		if len(batch) == batchItems || size+len(signed.Message) > batchBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		batch = append(batch, signed)
+		size += len(signed.Message)
+	}
+	return flush()
 }
 
 // openInput opens a file that a flag names; - is stdin.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 )
 
 const recoverHelp = `Looks at a data directory whose introducer says that acknowledged announcements are missing, because the
-disk lost them or an old copy was put in place. The introducer must not be running.
+disk lost or damaged them or an old copy was put in place. The introducer must not be running.
 
 Without --accept-loss it only says what is wrong. With it, what is there becomes a log of its own, with a
 new id, and is no longer missing anything: subscribers then fetch everything anew, and nodes announce
@@ -56,6 +57,11 @@ func (a *app) recover(cmd *cobra.Command, _ []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	if err := findDamage(ctx, dir.Log); err != nil {
+		return exitf(exitDataDir, "data directory %s: %w", path, err)
+	}
 	head := dir.Log.Head()
 	lost := dir.Log.Lost()
 	if lost == nil {
@@ -77,6 +83,23 @@ func (a *app) recover(cmd *cobra.Command, _ []string) (err error) {
 	return nil
 }
 
+// findDamage reads the whole log: a start reads so much of it only where it has no index.
+func findDamage(ctx context.Context, log *wal.Log) error {
+	for rec, err := range log.Records(0, 0) {
+		if damage := (*wal.CorruptError)(nil); errors.As(err, &damage) {
+			log.QuarantineDamage(damage)
+			return nil
+		}
+		if err == nil && rec.Revision%4096 == 0 {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (a *app) describeLoss(log *wal.Log, lost *wal.Lost) {
 	fmt.Fprintf(a.stdout, "Something is missing: %v.\n", lost)
 	fmt.Fprintf(a.stdout, "  log       %v, ends at revision %d", log.ID(), lost.Head.Revision)
@@ -88,6 +111,9 @@ func (a *app) describeLoss(log *wal.Log, lost *wal.Lost) {
 		fmt.Fprintf(a.stdout, ", written %s", moment(lost.Witness.Time))
 	}
 	fmt.Fprintln(a.stdout)
+	if lost.Damage != nil {
+		fmt.Fprintln(a.stdout, "  missing   what is damaged; a backup from before has it")
+	}
 	if lost.Witness.LogID == log.ID() && lost.Witness.Revision > lost.Head.Revision {
 		missing := int(lost.Witness.Revision - lost.Head.Revision)
 		fmt.Fprintf(a.stdout, "  missing   at least %s\n", counted(missing, "record"))

@@ -44,6 +44,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.AddGroup(
 		&cobra.Group{ID: "server", Title: "To run an introducer:"},
+		&cobra.Group{ID: "keeper", Title: "To look after what it keeps:"},
 		&cobra.Group{ID: "node", Title: "To announce something:"},
 		&cobra.Group{ID: "reader", Title: "To look something up:"},
 	)
@@ -54,7 +55,8 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("server", a.serveCommand(), a.demoCommand(), a.recoverCommand())
-	add("node", a.keygenCommand(), a.publishCommand(), a.withdrawCommand())
+	add("keeper", a.verifyCommand(), a.rebuildIndexCommand(), a.compactCommand(), a.backupCommand(), a.restoreCommand(), a.exportCommand(), a.importCommand())
+	add("node", a.keygenCommand(), a.publishCommand(), a.withdrawCommand(), a.nodeCommand())
 	add("reader", a.peersCommand(), a.permuteCommand(), a.subscribeCommand(), a.servicesCommand(), a.logCommand(), a.infoCommand())
 	root.AddCommand(a.versionCommand(), exitCodesTopic(), outputTopic())
 	return root

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/introducer/introducer/rpc"
 )
 
 const (
@@ -16,8 +18,9 @@ const (
 const serveHelp = `Runs an introducer until it is told to stop.
 
 It answers Connect, gRPC and gRPC-Web on one port, over HTTP/1.1 and HTTP/2, and shows its status to a
-browser at /. /healthz answers while it runs, /readyz while it takes announcements. When it is ready
-it says so in one line on stdout; its log goes to stderr.
+browser at /. /healthz answers while it runs, /readyz while it takes announcements, as does the gRPC
+health service for "publish". When it is ready it says so in one line on stdout; its log goes to
+stderr.
 
 SIGTERM or SIGINT stops it in order: subscribers are told where they stand and when to come back, and
 publishes under way are finished. A second one stops it at once, which loses nothing that was
@@ -51,9 +54,11 @@ func addServeFlags(cmd *cobra.Command) {
 	f.String("listen", defaultListen, "address and port; port 0 chooses one")
 	f.String("tls-cert", "", "file with the certificate chain, PEM; serves HTTPS (with --tls-key)")
 	f.String("tls-key", "", "file with the certificate's key, PEM")
+	f.StringArray("cors-origin", nil, "website whose pages may call from a browser, such as https://app.example; may be repeated; * for every one (default none)")
 	f.String("ban", "", "file of peer ids that may not publish")
 	f.String("allow", "", "file of the only peer ids that may publish")
 	f.Int("max-peers", 0, "how many peers to keep at most, those that left included (default 1,000,000)")
+	addRetentionFlags(cmd)
 	f.String("witness", "", "file that tells how far the log had come, best on another disk (default within --data)")
 	f.Bool("strict-witness", false, "have every publish wait for the witness too: safe against a disk that loses the log's end unnoticed, at about twice the time")
 	f.String("log-level", "info", "debug, info, warn or error")
@@ -65,9 +70,11 @@ func addServeFlags(cmd *cobra.Command) {
 type serveConfig struct {
 	data, listen        string
 	tlsCert, tlsKey     string
+	origins             []string // of websites whose pages may call
 	ban, allow          string
 	witness             string
 	maxPeers            int
+	retain              retention
 	strictWitness       bool
 	logLevel, logFormat string
 	drainTimeout        time.Duration
@@ -86,6 +93,8 @@ func parseServe(cmd *cobra.Command) (serveConfig, error) {
 		errs = append(errs, err)
 	}
 	var err error
+	c.origins, err = f.GetStringArray("cors-origin")
+	errs = append(errs, err)
 	c.maxPeers, err = f.GetInt("max-peers")
 	errs = append(errs, err)
 	c.strictWitness, err = f.GetBool("strict-witness")
@@ -93,6 +102,14 @@ func parseServe(cmd *cobra.Command) (serveConfig, error) {
 	c.drainTimeout, err = f.GetDuration("drain-timeout")
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return c, err
+	}
+	if c.retain, err = parseRetention(cmd); err != nil {
+		return c, err
+	}
+	for _, origin := range c.origins {
+		if err := rpc.CheckOrigin(origin); err != nil {
+			return c, usagef("--cors-origin %q: %w", origin, err)
+		}
 	}
 	switch {
 	case c.data == "":

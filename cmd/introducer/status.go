@@ -5,11 +5,15 @@ import (
 	"time"
 
 	"github.com/introducer/introducer/announce"
+	"github.com/introducer/introducer/rpc"
 	"github.com/introducer/introducer/web"
 )
 
 // status shows a daemon to the status page.
-type status struct{ d *daemon }
+type status struct {
+	d       *daemon
+	service *rpc.Service
+}
 
 func (s *status) Status() web.Status {
 	i := s.d.registry.Info()
@@ -73,4 +77,22 @@ func (s *status) Peers(service, after string, limit int) (web.Page, error) {
 		page.Peers = append(page.Peers, row)
 	}
 	return page, nil
+}
+
+func (s *status) Visitors(limit int) web.Visitors {
+	v := s.service.Visitors(limit)
+	out := web.Visitors{Connected: v.Connected}
+	for _, sub := range v.Subscribers {
+		row := web.Subscriber{Nickname: sub.Nickname, Version: sub.Version, Since: sub.Since.UTC()}
+		for _, name := range sub.Services {
+			row.Services = append(row.Services, string(name))
+		}
+		out.Subscribers = append(out.Subscribers, row)
+	}
+	for _, p := range v.Publishers {
+		out.Publishers = append(out.Publishers, web.Publisher{
+			ID: p.ID.String(), Published: p.Published.UTC(), Announcements: p.Announcements,
+		})
+	}
+	return out
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -86,20 +84,3 @@ func (s *subscriber) load() (*mirror.Mirror, error) {
 	}
 	return m, nil
 }
-
-// backoff is how long to wait before the next try: from a quarter of a second on twice as long each
-// time, up to 30 s, less up to a half by chance, so that those who lost one introducer don't come back
-// as one. The zero value is ready.
-type backoff struct{ last time.Duration }
-
-const (
-	backoffFirst = 250 * time.Millisecond
-	backoffMost  = 30 * time.Second
-)
-
-func (b *backoff) next() time.Duration {
-	b.last = min(max(2*b.last, backoffFirst), backoffMost)
-	return b.last - rand.N(b.last/2)
-}
-
-func (b *backoff) reset() { b.last = 0 }

@@ -3,31 +3,21 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"time"
-
-	"connectrpc.com/connect/v2"
 
 	"github.com/introducer/introducer/announce"
 	introducerv1 "github.com/introducer/introducer/api/introducer/v1"
+	"github.com/introducer/introducer/client/follow"
 	"github.com/introducer/introducer/cmd/introducer/internal/checked"
 	"github.com/introducer/introducer/cmd/introducer/internal/mirror"
 	"github.com/introducer/introducer/web/visible"
 )
 
-const (
-	// silence is how long nothing may be heard before the connection counts as dead. An introducer
-	// says every half minute or so that nothing is new.
-	silence = 2 * time.Minute
-	// saveEvery spares the disk while much changes: the whole file is written each time.
-	saveEvery = time.Second
-	// longestDrain bounds how long an introducer may ask us to stay away.
-	longestDrain = 5 * time.Minute
-)
+// saveEvery spares the disk while much changes: the whole file is written each time.
+const saveEvery = time.Second
 
-// subscriber follows some services over as many connections as it takes.
+// subscriber shows what happens to some services: the Handler of a subscription.
 type subscriber struct {
 	out      *printer
 	checker  *checked.Checker
@@ -37,142 +27,108 @@ type subscriber struct {
 	path     string // of the resume file; "" for none
 	held     *mirror.Mirror
 
-	saved  time.Time // when the file was written last
+	stop   context.CancelFunc // ends run
+	saved  time.Time          // when the file was written last
 	forged int
-	began  bool // some connection has been good
-	synced bool // this one has
-	waits  backoff
+	began  bool  // some connection has been good
+	failed error // what went wrong here and not on the way
 }
 
 // run follows until ctx ends, or forever.
 func (s *subscriber) run(ctx context.Context) error {
-	for {
-		wait, err := s.connected(ctx)
-		if saveErr := s.save(); saveErr != nil {
-			return saveErr
-		}
-		if ctx.Err() != nil || s.once && s.synced {
-			return nil
-		}
-		if !s.began || final(err) {
-			return s.server.explain(err)
-		}
-		if s.synced {
-			s.waits.reset()
-		}
-		if wait == 0 {
-			wait = s.waits.next()
-		}
-		if err := s.showLost(err, wait); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-	}
-}
-
-// final tells whether trying again is of no use.
-func final(err error) bool {
-	if _, ok := errors.AsType[*stopError](err); ok {
-		return true
-	}
-	if remote, ok := errors.AsType[*connect.Error](err); !ok || !remote.IsRemote() {
-		return false
-	}
-	switch connect.CodeOf(err) {
-	case connect.CodeInvalidArgument, connect.CodePermissionDenied, connect.CodeUnauthenticated,
-		connect.CodeUnimplemented, connect.CodeDataLoss:
-		return true
-	}
-	return false
-}
-
-// stopError is what went wrong here and not on the way.
-type stopError struct{ err error }
-
-func (e *stopError) Error() string { return e.err.Error() }
-func (e *stopError) Unwrap() error { return e.err }
-
-var (
-	errSilent   = fmt.Errorf("nothing was heard for %v", silence)
-	errMismatch = errors.New("what is held is not what the introducer holds")
-)
-
-// connected is one connection, from Subscribe to its end. It returns why it ended and, if the
-// introducer asked for it, how long to stay away.
-func (s *subscriber) connected(ctx context.Context) (wait time.Duration, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.synced = false
-	token := s.held.Token()
-	stream, err := s.server.Subscribe(ctx, s.request(token))
-	if err != nil {
-		return 0, err
-	}
-	defer stream.Close()
-	alive := time.AfterFunc(silence, func() { cancel(errSilent) })
-	defer alive.Stop()
-	for first := true; ; first = false {
-		res, err := stream.Receive()
-		if err != nil {
-			if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
-				err = cause
-			}
-			return wait, err
-		}
-		alive.Reset(silence)
-		s.began = true
-		if first && token != nil && res.GetReset_() == nil {
-			if err := s.showStand(standing{Event: "resumed", Token: token}); err != nil {
-				return 0, err
-			}
-		}
-		if err := s.take(res); err != nil {
-			return 0, err
-		}
-		if d := res.GetDrain(); d != nil {
-			wait = min(d.GetReconnectAfter().AsDuration(), longestDrain)
-		}
-		if s.once && s.synced {
-			return 0, nil
-		}
-	}
-}
-
-func (s *subscriber) request(token *introducerv1.ResumeToken) *introducerv1.SubscribeRequest {
-	req := &introducerv1.SubscribeRequest{
-		Resume:     token,
-		View:       introducerv1.PeerView_PEER_VIEW_FULL,
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	err := follow.Run(ctx, follow.Options{
+		Client:     s.server,
+		Services:   s.services,
 		Subscriber: &introducerv1.SubscriberInfo{Nickname: "introducer subscribe", Version: newBuild().Version},
-	}
-	for _, name := range s.services {
-		req.Services = append(req.Services, string(name))
-	}
-	return req
-}
-
-// take takes in one event and shows it.
-func (s *subscriber) take(res *introducerv1.SubscribeResponse) error {
-	if !s.held.Apply(res) {
-		s.held.Forget()
-		if err := s.showStand(standing{Event: "mismatch"}); err != nil {
-			return &stopError{err}
-		}
-		return errMismatch
-	}
-	if err := s.show(res); err != nil {
-		return &stopError{err}
-	}
-	if res.GetSynced() != nil {
-		s.synced = true
-	}
-	if res.GetChanges() != nil && time.Since(s.saved) < saveEvery {
-		return nil // the next event, or the end, saves it
+		Token:      s.held.Token(),
+		Handler:    s,
+	})
+	if err != nil {
+		return err
 	}
 	return s.save()
+}
+
+// Prepare does nothing: what is shown is checked as it is shown.
+func (s *subscriber) Prepare([]*introducerv1.Change) (any, error) { return nil, nil }
+
+// Digest is the digest of what is held.
+func (s *subscriber) Digest() [32]byte { return s.held.Digest() }
+
+// Handle takes in one event and shows it.
+func (s *subscriber) Handle(e follow.Event) error {
+	if lost, ok := e.(follow.Lost); ok {
+		return s.lost(lost)
+	}
+	s.failed = s.take(e)
+	return s.failed
+}
+
+func (s *subscriber) take(e follow.Event) error {
+	var err error
+	switch e := e.(type) {
+	case follow.Opened:
+		s.began = true
+		if e.Resumed == nil {
+			return nil
+		}
+		return s.showStand(standing{Event: "resumed", Token: e.Resumed})
+	case follow.Reset:
+		s.held.Forget()
+		err = s.showStand(standing{Event: "reset", Reason: resetReason(e.Reason)})
+	case follow.Changes:
+		for _, c := range e.Changes {
+			s.held.Change(c)
+			if err := s.showChange(c); err != nil {
+				return err
+			}
+		}
+		s.held.Stand(e.Token)
+		if time.Since(s.saved) < saveEvery {
+			return nil // the next event, or the end, saves it
+		}
+	case follow.Synced:
+		s.held.Stand(e.Token)
+		err = s.showStand(standing{Event: "synced", Token: e.Token, Held: true})
+		if s.once {
+			s.stop()
+		}
+	case follow.Progress:
+		s.held.Stand(e.Token)
+		if s.out.json { // it would be all there is to see in a quiet grid
+			err = s.showStand(standing{Event: "progress", Token: e.Token, Held: true})
+		}
+	case follow.Drain:
+		s.held.Stand(e.Token)
+		err = s.showStand(standing{Event: "drain", Token: e.Token, Wait: e.Wait})
+	case follow.Mismatch:
+		s.held.Forget()
+		err = s.showStand(standing{Event: "mismatch"})
+	}
+	if err != nil {
+		return err
+	}
+	return s.save()
+}
+
+// lost ends the subscription where trying again is of no use, or nothing was ever heard.
+func (s *subscriber) lost(e follow.Lost) error {
+	if err := s.save(); err != nil {
+		return err
+	}
+	if s.failed != nil {
+		return s.failed
+	}
+	if e.Err != nil && (!s.began || follow.Permanent(e.Err)) {
+		return s.server.explain(e.Err)
+	}
+	reason := "the introducer ended the stream"
+	if e.Err != nil {
+		reason = visible.Clip(e.Err.Error(), 200)
+	}
+	return s.showStand(standing{Event: "disconnected", Reason: reason, Wait: e.Wait})
 }
 
 func (s *subscriber) save() error {
@@ -180,33 +136,7 @@ func (s *subscriber) save() error {
 		return nil
 	}
 	s.saved = time.Now()
-	if err := s.held.Save(s.path); err != nil {
-		return &stopError{err}
-	}
-	return nil
-}
-
-// show writes what an event says.
-func (s *subscriber) show(res *introducerv1.SubscribeResponse) error {
-	switch event := res.GetEvent().(type) {
-	case *introducerv1.SubscribeResponse_Reset_:
-		return s.showStand(standing{Event: "reset", Reason: resetReason(event.Reset_.GetReason())})
-	case *introducerv1.SubscribeResponse_Changes:
-		for _, c := range event.Changes.GetChanges() {
-			if err := s.showChange(c); err != nil {
-				return err
-			}
-		}
-	case *introducerv1.SubscribeResponse_Synced:
-		return s.showStand(standing{Event: "synced", Token: event.Synced.GetToken(), Held: true})
-	case *introducerv1.SubscribeResponse_Progress:
-		if s.out.json {
-			return s.showStand(standing{Event: "progress", Token: event.Progress.GetToken(), Held: true})
-		}
-	case *introducerv1.SubscribeResponse_Drain:
-		return s.showStand(standing{Event: "drain", Token: event.Drain.GetToken(), Wait: event.Drain.GetReconnectAfter().AsDuration()})
-	}
-	return nil
+	return s.held.Save(s.path)
 }
 
 // announcedEvent is an announcement, for programs.
@@ -297,12 +227,10 @@ func (s *subscriber) showStand(e standing) error {
 		return s.out.line("= reset (%s): all peers follow", e.Reason)
 	case "synced":
 		return s.out.line("= synced%s, %s", at, counted(s.held.Len(), "peer"))
-	case "progress":
-		return nil // it would be all there is to see in a quiet grid
 	case "drain":
 		return s.out.line("= the introducer is about to stop; back in %s", visible.Duration(e.Wait))
 	case "mismatch":
-		return s.out.line("! %v: beginning anew", errMismatch)
+		return s.out.line("! %v: beginning anew", follow.ErrMismatch)
 	}
 	return s.out.line("! disconnected: %s; next try in %s", e.Reason, visible.Duration(e.Wait))
 }
@@ -322,15 +250,6 @@ func (s *subscriber) forPrograms(e standing) standingEvent {
 		out.RetrySeconds = &seconds
 	}
 	return out
-}
-
-// showLost tells that the connection ended and when the next begins.
-func (s *subscriber) showLost(err error, wait time.Duration) error {
-	reason := "the introducer ended the stream"
-	if err != nil && !errors.Is(err, io.EOF) {
-		reason = visible.Clip(err.Error(), 200)
-	}
-	return s.showStand(standing{Event: "disconnected", Reason: reason, Wait: wait})
 }
 
 func resetReason(r introducerv1.ResetReason) string {

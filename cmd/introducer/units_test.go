@@ -23,20 +23,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func TestBackoff(t *testing.T) {
-	var b backoff
-	for i, most := range []time.Duration{250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000} {
-		most *= time.Millisecond
-		if got := b.next(); got <= most/2-1 || got > most {
-			t.Errorf("wait %d: got %v, want more than half of %v and no more", i, got, most)
-		}
-	}
-	b.reset()
-	if got := b.next(); got > backoffFirst {
-		t.Errorf("after a good connection: got %v, want at most %v", got, backoffFirst)
-	}
-}
-
 func TestServerURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"127.0.0.1:7271": "http://127.0.0.1:7271", "http://example.net/": "http://example.net",
@@ -93,6 +79,7 @@ func TestHelp(t *testing.T) {
 		}
 		for line := range strings.Lines(c.Example) {
 			for _, part := range strings.Split(line, " | ") {
+				part, _, _ = strings.Cut(part, " > ") // the shell's
 				words := strings.Fields(part)
 				if len(words) == 0 || words[0] != "introducer" {
 					continue

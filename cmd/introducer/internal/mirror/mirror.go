@@ -73,28 +73,11 @@ func (m *Mirror) Forget() {
 	m.token, m.peers, m.digest = nil, make(map[peer][32]byte), [32]byte{}
 }
 
-// Apply takes in one event. Only the token of the last event is kept. Synced and Progress that do not
-// find the introducer's set here return false: [Mirror.Forget], and subscribe anew.
-func (m *Mirror) Apply(res *introducerv1.SubscribeResponse) (same bool) {
-	switch event := res.GetEvent().(type) {
-	case *introducerv1.SubscribeResponse_Reset_:
-		m.Forget()
-	case *introducerv1.SubscribeResponse_Changes:
-		for _, c := range event.Changes.GetChanges() {
-			m.change(c)
-		}
-		m.stand(event.Changes.GetToken())
-	case *introducerv1.SubscribeResponse_Synced:
-		return m.progress(event.Synced)
-	case *introducerv1.SubscribeResponse_Progress:
-		return m.progress(event.Progress)
-	case *introducerv1.SubscribeResponse_Drain:
-		m.stand(event.Drain.GetToken())
-	}
-	return true
-}
+// Digest is the digest of what is held, as an introducer says its own at synced and progress.
+func (m *Mirror) Digest() [32]byte { return m.digest }
 
-func (m *Mirror) change(c *introducerv1.Change) {
+// Change takes in one change.
+func (m *Mirror) Change(c *introducerv1.Change) {
 	switch {
 	case c.GetAnnounced() != nil:
 		p := c.GetAnnounced()
@@ -103,6 +86,13 @@ func (m *Mirror) change(c *introducerv1.Change) {
 		m.add(k, p.GetAnnouncement().Signed().Digest())
 	case c.GetGone() != nil:
 		m.drop(peer{c.GetGone().GetService(), string(c.GetGone().GetPeerId())})
+	}
+}
+
+// Stand notes where the set stands after what was taken in. A nil token says nothing.
+func (m *Mirror) Stand(token *introducerv1.ResumeToken) {
+	if token != nil {
+		m.token = token
 	}
 }
 
@@ -121,17 +111,6 @@ func (m *Mirror) drop(k peer) {
 func (m *Mirror) xor(digest [32]byte) {
 	for i := range m.digest {
 		m.digest[i] ^= digest[i]
-	}
-}
-
-func (m *Mirror) progress(p *introducerv1.Progress) bool {
-	m.stand(p.GetToken())
-	return string(p.GetSetDigest()) == string(m.digest[:])
-}
-
-func (m *Mirror) stand(token *introducerv1.ResumeToken) {
-	if token != nil {
-		m.token = token
 	}
 }
 

@@ -40,43 +40,36 @@ func gone(node byte) *introducerv1.Change {
 	}}
 }
 
-func changes(revision uint64, all ...*introducerv1.Change) *introducerv1.SubscribeResponse {
-	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Changes{
-		Changes: &introducerv1.Changes{Changes: all, Token: token(revision)},
-	}}
+// step is what happens to a mirror.
+type step func(m *mirror.Mirror)
+
+func changes(revision uint64, all ...*introducerv1.Change) step {
+	return func(m *mirror.Mirror) {
+		for _, c := range all {
+			m.Change(c)
+		}
+		m.Stand(token(revision))
+	}
 }
 
-// progress is the truth of an introducer that holds these announcements.
-func progress(revision uint64, held ...*introducerv1.SignedAnnouncement) *introducerv1.SubscribeResponse {
-	var digest [32]byte
+// digest is that of an introducer that holds these announcements.
+func digest(held ...*introducerv1.SignedAnnouncement) (sum [32]byte) {
 	for _, s := range held {
 		for i, b := range s.Signed().Digest() {
-			digest[i] ^= b
+			sum[i] ^= b
 		}
 	}
-	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Progress{
-		Progress: &introducerv1.Progress{Token: token(revision), SetDigest: digest[:]},
-	}}
+	return sum
 }
 
-func drain(revision uint64) *introducerv1.SubscribeResponse {
-	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Drain{
-		Drain: &introducerv1.Drain{Token: token(revision)},
-	}}
-}
+func standing(revision uint64) step { return func(m *mirror.Mirror) { m.Stand(token(revision)) } }
 
-func reset() *introducerv1.SubscribeResponse {
-	return &introducerv1.SubscribeResponse{Event: &introducerv1.SubscribeResponse_Reset_{Reset_: &introducerv1.Reset{}}}
-}
-
-// follow applies events, and saves and loads the mirror between any two.
-func follow(t *testing.T, m *mirror.Mirror, services []announce.Service, events ...*introducerv1.SubscribeResponse) *mirror.Mirror {
+// follow does the steps, and saves and loads the mirror between any two.
+func follow(t *testing.T, m *mirror.Mirror, services []announce.Service, steps ...step) *mirror.Mirror {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state")
-	for i, e := range events {
-		if !m.Apply(e) {
-			t.Fatalf("after event %d the set is not the introducer's", i)
-		}
+	for _, do := range steps {
+		do(m)
 		if err := m.Save(path); err != nil {
 			t.Fatal(err)
 		}
@@ -90,50 +83,35 @@ func follow(t *testing.T, m *mirror.Mirror, services []announce.Service, events 
 
 func TestFollow(t *testing.T) {
 	services := []announce.Service{"storage", "helper", "storage"}
-	m := follow(t, mirror.New(services), services,
-		reset(),
-		progress(0),
-		changes(1, announced(1, "one")),
-		changes(3, announced(2, "two"), announced(3, "three")),
-		progress(3, said(1, "one"), said(2, "two"), said(3, "three")),
-		changes(5, announced(2, "two again"), gone(1)),
-		changes(6, gone(9)), // whom this subscriber never heard of
-		progress(7, said(2, "two again"), said(3, "three")),
-		drain(8),
-	)
-	if diff := cmp.Diff(token(8), m.Token(), protocmp.Transform()); diff != "" || m.Len() != 2 {
-		t.Errorf("got %d peers, want 2, and a token (-want +got):\n%s", m.Len(), diff)
-	}
-	m = follow(t, m, services, reset(), changes(2, announced(4, "four")), progress(2, said(4, "four")))
-	if m.Len() != 1 {
-		t.Errorf("after a reset: got %d peers, want 1", m.Len())
-	}
-	m.Forget()
-	if m.Token() != nil || m.Len() != 0 || !m.Apply(progress(0)) {
-		t.Errorf("after Forget: got token %v and %d peers", m.Token(), m.Len())
-	}
-}
-
-func TestOtherSet(t *testing.T) {
-	for name, held := range map[string][]*introducerv1.SignedAnnouncement{
-		"one is missing":     nil,
-		"one too many":       {said(1, "one"), said(2, "two")},
-		"one is another":     {said(1, "One")},
-		"of another peer":    {said(2, "one")},
-		"the same one twice": {said(1, "one"), said(1, "one")},
-	} {
-		m := mirror.New(nil)
-		m.Apply(changes(1, announced(1, "one")))
-		if m.Apply(progress(1, held...)) {
-			t.Errorf("%s: it passes for the introducer's set", name)
+	holds := func(m *mirror.Mirror, when string, at *introducerv1.ResumeToken, held ...*introducerv1.SignedAnnouncement) {
+		t.Helper()
+		if diff := cmp.Diff(at, m.Token(), protocmp.Transform()); diff != "" || m.Len() != len(held) || m.Digest() != digest(held...) {
+			t.Errorf("%s: got %d peers with digest %x, want %d with %x, and a token (-want +got):\n%s",
+				when, m.Len(), m.Digest(), len(held), digest(held...), diff)
 		}
 	}
+	m := follow(t, mirror.New(services), services,
+		standing(0),
+		changes(1, announced(1, "one")),
+		changes(3, announced(2, "two"), announced(3, "three")),
+	)
+	holds(m, "first", token(3), said(1, "one"), said(2, "two"), said(3, "three"))
+	m = follow(t, m, services,
+		changes(5, announced(2, "two again"), gone(1)),
+		changes(6, gone(9), &introducerv1.Change{}), // whom this subscriber never heard of, and nothing
+		standing(8),
+		func(m *mirror.Mirror) { m.Stand(nil) },
+	)
+	holds(m, "then", token(8), said(2, "two again"), said(3, "three"))
+	m.Forget()
+	holds(m, "after Forget", nil)
+	holds(follow(t, m, services, changes(2, announced(4, "four"))), "anew", token(2), said(4, "four"))
 }
 
 func TestGoldenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	m := mirror.New([]announce.Service{"storage"})
-	m.Apply(changes(7, announced(1, "one")))
+	changes(7, announced(1, "one"))(m)
 	if err := m.Save(path); err != nil {
 		t.Fatal(err)
 	}
