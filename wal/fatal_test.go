@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -155,15 +156,27 @@ func TestBackgroundErrors(t *testing.T) {
 	}}
 	l := open(t, crashOptions(t, errorfs.Wrap(mem, b)))
 	b.on.Store(true)
+	// Beside the waiting: with nowhere to flush to, Pebble soon holds an Append up, until it has.
+	appended := make(chan error, 1)
+	go func() {
+		var err error
+		for payload := strings.Repeat("x", 1000); err == nil && l.Stats().BackgroundErrors == 0; {
+			_, err = l.Append(day, 0, entries(payload))
+		}
+		appended <- err
+	}()
 	for l.Stats().BackgroundErrors == 0 {
-		add(t, l, strings.Repeat("x", 1000))
+		runtime.Gosched()
 	}
 	if err := l.Health(); !errors.Is(err, syscall.EIO) || errors.Is(err, wal.ErrFailed) {
 		t.Errorf("Health: got %v, want EIO", err)
 	}
 	b.on.Store(false)
 	for l.Health() != nil {
-		// Until Pebble has tried again, which it does at once.
+		runtime.Gosched() // until Pebble has tried again, which it does at once
+	}
+	if err := <-appended; err != nil {
+		t.Fatal(err)
 	}
 	add(t, l, "a")
 }
