@@ -93,6 +93,13 @@ func TestBuildFails(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the directory is there: %v", err)
 	}
+	nowhere := filepath.Join(t.TempDir(), "no", "witness")
+	if err := datadir.Build(path, datadir.Options{Witness: nowhere}, one); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("with a witness that can't be put there: got %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is there: %v", err)
+	}
 }
 
 func names(t *testing.T, dir string) []string {

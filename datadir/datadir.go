@@ -323,7 +323,12 @@ func settle(root, building string, opts Options) error {
 	if opts.Witness == "" {
 		return nil
 	}
-	return moveWitness(filepath.Join(root, gridName, witnessName), opts.Witness)
+	grid := filepath.Join(root, gridName)
+	if err := moveWitness(filepath.Join(grid, witnessName), opts.Witness); err != nil {
+		// Nobody has it yet. Under the other name the next start removes what a crash leaves of it.
+		return errors.Join(err, os.Rename(grid, building), os.RemoveAll(building))
+	}
+	return nil
 }
 
 // witnessMustBeFree refuses a witness of a log that isn't there.
@@ -344,13 +349,20 @@ func moveWitness(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(to, string(mark)); err != nil {
-		return err
+	err = writeSynced(to, string(mark))
+	if errors.Is(err, fs.ErrExist) {
+		return err // it is not ours
 	}
-	if err := syncDir(filepath.Dir(to)); err != nil {
-		return err
+	if err == nil {
+		err = syncDir(filepath.Dir(to))
 	}
-	return os.Remove(from)
+	if err == nil {
+		err = os.Remove(from)
+	}
+	if err != nil {
+		os.Remove(to)
+	}
+	return err
 }
 
 // lock keeps other processes out. That it could not be had is told from that it could not be

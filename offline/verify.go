@@ -354,6 +354,7 @@ func (c *indexCheck) entry(e store.Entry) error {
 	case known && want.Revision > c.at.Revision: // the index lags
 	case known && equal(e, want):
 	case c.wasUnread(e):
+	case !known && c.at.Revision < c.log.Forgotten: // it lags behind who left and is forgotten
 	case !known:
 		c.differs(e, "the log knows nothing of this peer")
 	default:

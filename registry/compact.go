@@ -140,11 +140,11 @@ func (r *Registry) compact(ctx context.Context, worth func(garbage uint64) bool,
 	began := r.opts.Now()
 	now := r.clock.read(began)
 	if err := r.forget(ctx, now); err != nil {
-		return fmt.Errorf("forgetting who left: %w", err)
+		return fmt.Errorf("forgetting who left: %w", logError(err))
 	}
 	floor, err := r.historyFloor(now)
 	if err != nil {
-		return fmt.Errorf("compacting: %w", err)
+		return fmt.Errorf("compacting: %w", logError(err))
 	}
 	// What is at or below the floor and current stays. Superseded while this is gathered it may be among
 	// them: then the next compaction drops it.
@@ -222,7 +222,7 @@ func (r *Registry) clockAt(rev wal.Revision) (time.Duration, error) {
 			return rec.Clock, nil
 		}
 		if rev >= r.headRevision() || !errors.As(err, new(*wal.CorruptError)) && !errors.Is(err, wal.ErrNotFound) {
-			return 0, logError(err)
+			return 0, err
 		}
 		rev++
 	}

@@ -614,7 +614,7 @@ func TestCompactionMeetsDamage(t *testing.T) {
 	decay(t, dir, 1)
 	decay(t, dir, 3)
 	r = registrytest.Open(t, dir, opts)
-	defer registrytest.Close(t, r)
+	defer func() { registrytest.Close(t, r) }()
 	err := r.Compact(t.Context())
 	var damage *wal.CorruptError
 	if !errors.Is(err, registry.ErrDamaged) || !errors.As(err, &damage) || damage.Revision != 3 {
@@ -631,6 +631,41 @@ func TestCompactionMeetsDamage(t *testing.T) {
 	}
 	if !slices.Contains(held, peer(t, r, "a").Revision) {
 		t.Error("a is not held")
+	}
+
+	// So it is where the record lies below what was compacted before.
+	registrytest.Close(t, r)
+	decay(t, dir, 2)
+	r = registrytest.Open(t, dir, opts)
+	registrytest.Publish(t, r, said(t, "busy", "helper", 2000))
+	if err := r.Compact(t.Context()); !errors.As(err, &damage) || damage.Revision != 2 {
+		t.Errorf("Compact: %v, want damage at revision 2", err)
+	}
+	registrytest.Publish(t, r, said(t, "a", "storage", 3))
+	compact(t, r)
+	held, err = history(t, r, 0)
+	if diff := cmp.Diff([]wal.Revision{1029, 1030, 1031}, held); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Where the log lost its end, and that was forgotten before, subscribers still get what is left.
+func TestForgottenThatIsLost(t *testing.T) {
+	dir := t.TempDir()
+	opts := byHand(-1, -1)
+	r := registrytest.Open(t, dir, opts)
+	registrytest.Publish(t, r, said(t, "a", "storage", 1), said(t, "b", "storage", 1), said(t, "b", "storage", 2, withdrawn))
+	compact(t, r)
+	registrytest.Close(t, r)
+	decay(t, dir, 3)
+	removeIndex(t, dir) // which would know of it
+	r = registrytest.Open(t, dir, opts)
+	defer registrytest.Close(t, r)
+	s := r.Subscribe(nil, nil)
+	defer s.Close()
+	b, err := s.Next(t.Context(), time.Hour)
+	if err != nil || !b.AtHead || len(b.Changes) != 1 || b.Token.Revision != 2 || r.Info().Lost == nil {
+		t.Errorf("got %+v, %v, lost %v; want a alone, at revision 2 of a log that lost records", b, err, r.Info().Lost)
 	}
 }
 

@@ -48,7 +48,11 @@ func (r *Registry) ReadLog(ctx context.Context, from wal.Revision, f Filter) ite
 		if from > head || head == 0 {
 			return
 		}
-		for rec, err := range r.log.Records(from, head) {
+		to := head
+		if from == 0 {
+			to = 0 // where compaction goes on meanwhile, only up to the log's own head is all there that is current
+		}
+		for rec, err := range r.log.Records(from, to) {
 			if ctx.Err() != nil {
 				yield(LogRecord{}, context.Cause(ctx))
 				return

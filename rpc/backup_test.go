@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -176,40 +174,6 @@ func TestBackupsAreFew(t *testing.T) {
 	}
 	for _, closeStream := range closers {
 		closeStream()
-	}
-}
-
-// Whoever asks for backups and does not read them keeps them from nobody for long.
-func TestUnreadBackupsEnd(t *testing.T) {
-	for _, w := range binaryWires() {
-		t.Run(w.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				in := start(t, settings{listener: newPipeListener()})
-				// More than a client's transport reads ahead.
-				long := strings.Repeat("x", 990)
-				for i := range 600 {
-					endpoints := make([]string, 10)
-					for j := range endpoints {
-						endpoints[j] = fmt.Sprint(j, long)
-					}
-					in.put(sign(t, node(i), announce.Announcement{Service: announce.Storage, Seqnum: 1, Endpoints: endpoints}))
-				}
-				for range 2 {
-					stream, err := in.dial(w).Backup(t.Context(), &introducerv1.BackupRequest{})
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer stream.Close()
-					if _, err := stream.Receive(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				time.Sleep(2 * time.Minute)
-				if file := in.backup(in.dial(w)); len(file) < 5_000_000 {
-					t.Errorf("a backup of %d bytes", len(file))
-				}
-			})
-		})
 	}
 }
 

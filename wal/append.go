@@ -109,11 +109,16 @@ func (l *Log) renew(id LogID) error {
 		return err
 	}
 	h := l.Head()
-	if lost := l.Lost(); lost != nil && lost.Reason == ReasonDamaged {
-		if err := l.dropDamage(b, h); err != nil {
-			b.Close()
-			return err
-		}
+	var err error
+	if rest := *l.compacted.Load(); rest != (compacted{}) {
+		err = b.Set([]byte(keyCompacted), encodeCompacted(rest), nil) // open may have lowered it
+	}
+	if lost := l.Lost(); err == nil && lost != nil && lost.Reason == ReasonDamaged {
+		err = l.dropDamage(b, h)
+	}
+	if err != nil {
+		b.Close()
+		return err
 	}
 	// The head as well: after ReasonTail it is the one in the store that is wrong.
 	if err := l.commit(b, position{h.Revision, h.Chain}); err != nil {

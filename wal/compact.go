@@ -80,7 +80,7 @@ func (l *Log) Compact(ctx context.Context, c Compaction) (dropped uint64, err er
 	if h := l.Head().Revision; c.Floor >= h {
 		c.Floor = max(h, 1) - 1
 	}
-	w := &compactor{l: l, Compaction: c, floor: *l.floor.Load()}
+	w := &compactor{l: l, Compaction: c, floor: *l.floor.Load(), unseen: *l.compacted.Load()}
 	w.seq = NewSequence(Position{w.floor.revision, w.floor.chain})
 	if err := w.run(ctx); err != nil {
 		return w.dropped, fmt.Errorf("compacting up to revision %d: %w", c.Floor, err)
@@ -95,6 +95,12 @@ type compactor struct {
 	floor position  // as the last step left it
 	next  Revision  // the least revision not yet looked at
 	seq   *Sequence // of what lies above the floor
+
+	// Of the records at or below the floor that it began with: what the log counts and was not come upon, and
+	// those that may go and can't be read. When all are passed the two are the same, and go; see settle.
+	unseen  compacted
+	bad     []Revision
+	settled bool
 
 	dropped     uint64
 	first, last Revision // dropped
@@ -141,10 +147,10 @@ func (w *compactor) step() error {
 		return err
 	}
 	for _, run := range s.runs {
-		if w.dropped == 0 {
+		if w.dropped == 0 || run[0] < w.first {
 			w.first = run[0]
 		}
-		w.last = run[len(run)-1]
+		w.last = max(w.last, run[len(run)-1])
 		w.dropped += uint64(len(run))
 	}
 	w.floor = s.floor
@@ -169,13 +175,21 @@ func (w *compactor) look(s *step) error {
 		if keep && w.Keep[0] < raw.Revision {
 			return corrupt(w.Keep[0], "the record is missing")
 		}
+		above := raw.Revision > w.floor.revision
+		if above {
+			w.settle(s)
+		}
 		rec, err := w.check(raw, err)
 		damage := (*CorruptError)(nil)
 		switch {
 		case err != nil && !errors.As(err, &damage):
 			return err
-		case err != nil && raw.Revision <= w.floor.revision:
-			return err // it is counted among what was kept
+		case err != nil && !above && (keep || w.Floor < w.floor.revision):
+			return err
+		case err != nil && !above:
+			w.bad = append(w.bad, raw.Revision)
+			goOn = false
+			continue
 		case err != nil && keep && (rec.Revision == 0 || damage.Revision == rec.Revision):
 			return err // else the damage lies before it
 		case err != nil:
@@ -191,7 +205,9 @@ func (w *compactor) look(s *step) error {
 			*last = append(*last, raw.Revision)
 		}
 		goOn = !keep
-		above := raw.Revision > w.floor.revision
+		if !above {
+			w.unseen.sub(rec.Chain)
+		}
 		switch {
 		case above && keep:
 			s.rest.add(rec.Chain)
@@ -208,7 +224,28 @@ func (w *compactor) look(s *step) error {
 	if len(w.Keep) > 0 && w.Keep[0] <= w.Floor {
 		return corrupt(w.Keep[0], "the record is missing")
 	}
+	if w.Floor >= w.floor.revision {
+		w.settle(s)
+	}
 	return nil
+}
+
+// settle has s drop what lies at or below the floor and can't be read, or is missing, once all there was passed.
+// What of it was to stay would have ended the compaction.
+func (w *compactor) settle(s *step) {
+	if w.settled {
+		return
+	}
+	w.settled = true
+	if w.unseen.kept == 0 && w.unseen.sum == (Chain{}) {
+		return
+	}
+	w.l.opts.Logger.Warn("damage in the log is dropped; nothing current lay there", "records", w.unseen.kept, "found", len(w.bad))
+	s.rest.kept -= w.unseen.kept
+	s.rest.sum = s.rest.sum.xor(w.unseen.sum)
+	for _, r := range w.bad {
+		s.runs = append(s.runs, []Revision{r})
+	}
 }
 
 // check reads a record that came with err.
@@ -231,7 +268,7 @@ func (l *Log) drop(s *step) error {
 		return err
 	}
 	floor, rest := *l.floor.Load(), *l.compacted.Load()
-	if s.floor == floor && len(s.runs) == 0 {
+	if s.floor == floor && len(s.runs) == 0 && s.rest == (compacted{}) {
 		return nil
 	}
 	rest.kept += s.rest.kept
@@ -242,10 +279,17 @@ func (l *Log) drop(s *step) error {
 		return err
 	}
 	// Readers that miss a record look at the floor: it moves before they can miss one.
-	l.floor.Store(&s.floor)
-	l.compacted.Store(&rest)
+	l.setFloor(s.floor, rest)
 	// Not synced: a crash that takes this back takes back whole steps, the newest first.
 	return l.apply(b, pebble.NoSync)
+}
+
+// setFloor says what is left at or below the floor.
+func (l *Log) setFloor(floor position, rest compacted) {
+	l.counting.Lock()
+	defer l.counting.Unlock()
+	l.floor.Store(&floor)
+	l.compacted.Store(&rest)
 }
 
 func fillDrop(b *pebble.Batch, s *step, rest compacted) error {

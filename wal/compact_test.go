@@ -161,6 +161,50 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// What was forgotten ends at the head, also where the head went back: a removal that comes to stand where a
+// lost one stood was not forgotten.
+func TestForgottenBeyondTheHead(t *testing.T) {
+	mem := memory(t)
+	l := open(t, quiet(t, mem))
+	add(t, l, "a", "b", "c", "d", "e")
+	if err := l.Forget(5); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	tamper(t, mem, func(db *pebble.DB) { drop(t, db, 4, 5) })
+
+	check := func() {
+		t.Helper()
+		if l.Head().Revision != 3 || l.Forgotten() != 3 {
+			t.Errorf("head %d, forgotten up to %d; want 3 and 3", l.Head().Revision, l.Forgotten())
+		}
+		s, err := l.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if s.Forgotten != 3 {
+			t.Errorf("a snapshot has forgotten up to %d, want 3", s.Forgotten)
+		}
+	}
+	l = open(t, quiet(t, mem))
+	wantQuarantined(t, l)
+	check()
+	if err := l.Renew(otherID); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	closeLog(t, l)
+	l = open(t, quiet(t, mem))
+	check()
+	add(t, l, "d", "e", "f")
+	closeLog(t, l)
+	l = open(t, quiet(t, mem))
+	if l.Forgotten() != 3 {
+		t.Errorf("later: forgotten up to %d, want 3", l.Forgotten())
+	}
+}
+
 // A compaction that is called off has gone up to some step, and can be taken up again.
 func TestCompactCalledOff(t *testing.T) {
 	mem := memory(t)
@@ -226,7 +270,15 @@ func TestCompactDamage(t *testing.T) {
 		{"behind one that is missing", nil, func(t *testing.T, db *pebble.DB) { drop(t, db, 2) }, 4, []wal.Revision{3}, 0,
 			[]string{"3:1:3", "5:1:5", "6:1:6"}},
 		{"decayed below the floor", func(l *wal.Log) { compact(t, l, 3, 2, 3) },
-			func(t *testing.T, db *pebble.DB) { decay(t, db, 2) }, 4, nil, 2, nil},
+			func(t *testing.T, db *pebble.DB) { decay(t, db, 2) }, 4, []wal.Revision{3}, 0, []string{"3:1:3", "5:1:5", "6:1:6"}},
+		{"decayed below the floor, which stands", func(l *wal.Log) { compact(t, l, 4, 1, 2, 3) },
+			func(t *testing.T, db *pebble.DB) { decay(t, db, 1); decay(t, db, 3) }, 4, []wal.Revision{2}, 0, []string{"2:1:2", "5:1:5", "6:1:6"}},
+		{"missing below the floor", func(l *wal.Log) { compact(t, l, 4, 1, 2, 3) },
+			func(t *testing.T, db *pebble.DB) { drop(t, db, 1) }, 4, []wal.Revision{2, 3}, 0, []string{"2:1:2", "3:1:3", "5:1:5", "6:1:6"}},
+		{"decayed below the floor, and should stay", func(l *wal.Log) { compact(t, l, 3, 2, 3) },
+			func(t *testing.T, db *pebble.DB) { decay(t, db, 2) }, 4, []wal.Revision{2}, 2, nil},
+		{"decayed below the floor, above a lower one", func(l *wal.Log) { compact(t, l, 3, 2, 3) },
+			func(t *testing.T, db *pebble.DB) { decay(t, db, 2) }, 2, nil, 2, nil},
 		{"above, no matter", nil, func(t *testing.T, db *pebble.DB) { decay(t, db, 5) }, 3, []wal.Revision{3}, 0,
 			[]string{"3:1:3", "4:1:4", "! 5: checksum d0, stored d0", "6:1:6"}},
 	} {
@@ -257,6 +309,41 @@ func TestCompactDamage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A log of which nothing is left above the floor, and the last below it has decayed, can be opened and
+// renewed.
+func TestNothingGoodAboveTheFloor(t *testing.T) {
+	mem := memory(t)
+	l := open(t, quiet(t, mem))
+	add(t, l, "1", "2", "3", "4", "5", "6")
+	compact(t, l, 4, 1, 3)
+	closeLog(t, l)
+	tamper(t, mem, func(db *pebble.DB) {
+		drop(t, db, 5, 6)
+		v := get(t, db, string(wal.RecordKey(3)))
+		v[3] ^= 1
+		set(t, db, string(wal.RecordKey(3)), v)
+	})
+	l = open(t, quiet(t, mem))
+	wantQuarantined(t, l)
+	if lost := l.Lost(); lost.Reason != wal.ReasonDamaged || lost.Damage.Revision != 3 || l.Head().Revision != 4 {
+		t.Errorf("lost %v, head %d", lost, l.Head().Revision)
+	}
+	if err := l.Renew(otherID); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "5")
+	for range 2 {
+		if diff := cmp.Diff([]string{"1:1:1", "5:1:5"}, salvage(l)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		closeLog(t, l)
+		l = open(t, quiet(t, mem))
+		if l.Lost() != nil {
+			t.Errorf("renewed, and still lost: %v", l.Lost())
+		}
 	}
 }
 
@@ -369,13 +456,13 @@ func TestReadersBesideACompaction(t *testing.T) {
 				if head == 0 {
 					continue
 				}
-				recs, err := read(l, 0, head)
+				recs, err := read(l, 0, 0)
 				if err != nil {
-					t.Errorf("Records(0, %d): %v", head, err)
+					t.Errorf("Records(0, 0): %v", err)
 					return
 				}
-				if got := len(grid(recs)); head >= 23 && l.First() <= head && got != 23 {
-					t.Errorf("%d keys up to %d, want 23", got, head)
+				if got := len(grid(recs)); got != 23 {
+					t.Errorf("%d keys, want 23", got)
 					return
 				}
 				above, err := read(l, first, head)
@@ -412,6 +499,26 @@ func TestReadersBesideACompaction(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
+}
+
+// A sequence from the first record on is a whole state, though the log moved on between the call and its
+// first step.
+func TestRecordsBegunLate(t *testing.T) {
+	l := open(t, quiet(t, memory(t)))
+	add(t, l, "a:1", "b:1", "c:1")
+	early := l.Records(0, 0)
+	add(t, l, "a:2", "c:2")
+	compact(t, l, 3, 2)
+	state := map[string]bool{}
+	for rec, err := range early {
+		if err != nil {
+			t.Fatal(err)
+		}
+		state[string(rec.Payload[:1])] = true
+	}
+	if len(state) != 3 {
+		t.Errorf("of the keys a, b and c there are %v", state)
+	}
 }
 
 // The room of what was dropped is given back when Compact returns.

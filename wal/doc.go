@@ -38,7 +38,7 @@
 //	m/floor    8  revision from above which history is complete, 0: from the beginning
 //	          32  chain value at that revision
 //	m/compacted   there only if anything was ever compacted or forgotten
-//	           8  the greatest revision given to Forget; 0: none
+//	           8  the greatest revision given to Forget; 0: none. Where the log lost its end: at most the head
 //	           8  number of records at or below the floor
 //	          32  XOR of their chain values
 //

@@ -73,8 +73,7 @@ func (l *Log) importAll(c Compacted, head Position, records iter.Seq2[Raw, error
 	}
 	// Where compaction left nothing at the head, it has the time of the last record there is.
 	last.Revision, last.Chain = head.Revision, head.Chain
-	l.floor.Store(&floor)
-	l.compacted.Store(&rest)
+	l.setFloor(floor, rest)
 	l.head.Store(&last)
 	l.raise(last.Clock)
 	return l.witness.wait(l.mark())

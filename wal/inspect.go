@@ -61,7 +61,7 @@ func (l *Log) inspect(dir string) (*Inspection, error) {
 	if err != nil {
 		x.Problems = append(x.Problems, err)
 	}
-	x.Forgotten, x.Kept, x.Sum = rest.forgotten, rest.kept, rest.sum
+	x.Kept, x.Sum = rest.kept, rest.sum
 	if x.Said, err = inspectPosition(l, keyHead); err != nil {
 		x.Problems = append(x.Problems, err)
 	}
@@ -73,6 +73,7 @@ func (l *Log) inspect(dir string) (*Inspection, error) {
 	}
 	// Where nothing is left above the floor, the log ends on it.
 	x.Head.Revision = max(last, x.Floor.Revision)
+	x.Forgotten = min(rest.forgotten, x.Head.Revision) // as in Log.open
 	if x.Head.Revision < x.Said.Revision {
 		x.Problems = append(x.Problems, &LostError{Lost{
 			Witness: Mark{LogID: x.ID, Revision: x.Said.Revision, Chain: x.Said.Chain}, Head: x.Head, Reason: ReasonTail,

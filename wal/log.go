@@ -24,8 +24,9 @@ type Log struct {
 	id    atomic.Pointer[LogID]
 	head  atomic.Pointer[Head]     // the newest synced record: the bound of every read
 	floor atomic.Pointer[position] // moves up only before records at or below it are dropped
-	// What m/compacted says; changed under write, together with the floor.
+	// What m/compacted says; changed under write.
 	compacted atomic.Pointer[compacted]
+	counting  sync.Mutex // held while floor and count change together; never while waiting for the disk
 	lost      atomic.Pointer[Lost]
 	clock     atomic.Int64 // the greatest running time seen, a time.Duration
 

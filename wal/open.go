@@ -141,11 +141,13 @@ func (l *Log) open(dir string) error {
 	if err != nil {
 		return err
 	}
-	l.compacted.Store(&rest)
 	lost, err := l.findHead()
 	if err != nil {
 		return err
 	}
+	// Where the log lost its end, other removals will come to stand where those stood that were forgotten.
+	rest.forgotten = min(rest.forgotten, l.Head().Revision)
+	l.compacted.Store(&rest)
 	return l.openWitness(lost)
 }
 
@@ -275,7 +277,7 @@ func (l *Log) findHead() (*Lost, error) {
 	head := Head{Revision: floor.revision, Chain: floor.chain}
 	if last > 0 && last <= floor.revision {
 		rec, err := l.fetch(last)
-		if err != nil {
+		if err != nil && !errors.As(err, &damage) {
 			return nil, err
 		}
 		head.Time, head.Clock = rec.Time, rec.Clock

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -50,8 +51,10 @@ func (l *Log) fetch(r Revision) (Record, error) {
 	return decodeRecord(r, bytes.Clone(value)) // Pebble reuses value
 }
 
-// Records yields the records from … to in ascending order, as they are at the call: what is appended or
-// compacted meanwhile does not show. from 0: the first there is; to 0, or above the head: the head.
+// Records yields the records from … to in ascending order, as they are when it is begun: what is appended
+// or compacted meanwhile does not show. from 0: the first there is; to 0, or above the head at the call: the
+// head. Of a sequence from 0 that ends below the head compaction may have dropped more than what it holds
+// supersedes.
 //
 // Every record is checked: its checksum, that none is missing, and that it follows its predecessor. Of
 // those at or below the floor (see First) compaction has dropped some: a from there is ErrNotFound, since
@@ -62,8 +65,8 @@ func (l *Log) fetch(r Revision) (Record, error) {
 //
 // A payload is good until the next step of the iteration; who keeps it clones it.
 func (l *Log) Records(from, to Revision) iter.Seq2[Record, error] {
-	if head := l.Head().Revision; to == 0 || to > head {
-		to = head
+	if to == 0 || to > l.Head().Revision {
+		to = toHead
 	}
 	return func(yield func(Record, error) bool) {
 		if !l.readers.enter() {
@@ -86,7 +89,10 @@ func (l *Log) Records(from, to Revision) iter.Seq2[Record, error] {
 	}
 }
 
-// scan is Records without the bound of the head.
+// toHead is an end that is looked up when a sequence is begun.
+const toHead Revision = math.MaxUint64
+
+// scan is Records without the bound of the head, unless to is toHead.
 func (l *Log) scan(from, to Revision) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if from > to {
@@ -110,6 +116,17 @@ func (l *Log) walk(from, to Revision, yield func(Record, error) bool) error {
 	floor, rest, err := iterFloor(it)
 	if err != nil {
 		return err
+	}
+	if to == toHead {
+		// This view may show a head that is not synced yet, and miss a newer one that is. Whatever compaction
+		// dropped from this view was superseded by a record up to either: one in the view, and synced before.
+		shown, err := iterPosition(it, keyHead)
+		if err != nil {
+			return err
+		}
+		if to = min(shown.revision, l.Head().Revision); from > to {
+			return nil
+		}
 	}
 	if from > 0 && from <= floor.revision {
 		return fmt.Errorf("record %d: %w: history is complete from %d on", from, ErrNotFound, floor.revision+1)
@@ -201,30 +218,36 @@ func rawRecords(it *pebble.Iterator, from, to Revision) iter.Seq2[Raw, error] {
 
 // iterFloor reads m/floor and m/compacted through it.
 func iterFloor(it *pebble.Iterator) (position, compacted, error) {
-	read := func(key string) ([]byte, error) {
-		if !it.SeekGE([]byte(key)) || string(it.Key()) != key {
-			return nil, readError(0, it.Error())
-		}
-		value, err := it.ValueAndErr()
-		return value, readError(0, err)
-	}
 	var rest compacted
-	value, err := read(keyCompacted)
+	value, err := iterMeta(it, keyCompacted)
 	if err == nil && value != nil {
 		rest, err = decodeCompacted(value)
 	}
 	if err != nil {
 		return position{}, compacted{}, err
 	}
-	value, err = read(keyFloor)
+	floor, err := iterPosition(it, keyFloor)
+	return floor, rest, err
+}
+
+func iterPosition(it *pebble.Iterator, key string) (position, error) {
+	value, err := iterMeta(it, key)
 	if err == nil && value == nil {
-		err = corrupt(0, "%s is missing", keyFloor)
+		err = corrupt(0, "%s is missing", key)
 	}
 	if err != nil {
-		return position{}, compacted{}, err
+		return position{}, err
 	}
-	floor, err := decodePosition(keyFloor, value)
-	return floor, rest, err
+	return decodePosition(key, value)
+}
+
+// iterMeta reads the value of a meta key through it; nil: there is none.
+func iterMeta(it *pebble.Iterator, key string) ([]byte, error) {
+	if !it.SeekGE([]byte(key)) || string(it.Key()) != key {
+		return nil, readError(0, it.Error())
+	}
+	value, err := it.ValueAndErr()
+	return value, readError(0, err)
 }
 
 // Check says whether the log holds chain value c at revision r, for whoever remembers having seen it

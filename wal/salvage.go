@@ -19,7 +19,7 @@ func (l *Log) dropDamage(b *pebble.Batch, head Head) error {
 	damaged := false
 	// pass puts the floor at p, the first good place behind damage, or lets it stand.
 	pass := func(p position) error {
-		if damaged {
+		if damaged && p.revision > floor.revision {
 			floor = p
 		}
 		if p.revision <= floor.revision {
@@ -59,7 +59,6 @@ func (l *Log) dropDamage(b *pebble.Batch, head Head) error {
 	if err := b.Set([]byte(keyCompacted), encodeCompacted(rest), nil); err != nil {
 		return err
 	}
-	l.floor.Store(&floor)
-	l.compacted.Store(&rest)
+	l.setFloor(floor, rest)
 	return nil
 }

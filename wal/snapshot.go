@@ -63,7 +63,8 @@ func (l *Log) snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.Compacted = Compacted{Position{floor.revision, floor.chain}, rest.forgotten, rest.kept, rest.sum}
+	forgotten := min(rest.forgotten, s.Head.Revision) // as in Log.open
+	s.Compacted = Compacted{Position{floor.revision, floor.chain}, forgotten, rest.kept, rest.sum}
 	return s, nil
 }
 

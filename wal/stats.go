@@ -57,8 +57,8 @@ func (l *Log) Held(to Revision) uint64 {
 	if to == 0 {
 		to = l.Head().Revision
 	}
-	l.write.Lock() // floor and count belong together
-	defer l.write.Unlock()
+	l.counting.Lock()
+	defer l.counting.Unlock()
 	floor := l.floor.Load().revision
 	return l.compacted.Load().kept + uint64(max(to, floor)-floor)
 }

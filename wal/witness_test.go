@@ -337,6 +337,9 @@ func TestNothingUnsyncedIsRead(t *testing.T) {
 	if diff := cmp.Diff([]string{"1:1:a"}, list(read(l, 0, 3))); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
+	if n := l.Held(0); n != 1 || l.Stats().DiskBytes == 0 {
+		t.Errorf("%d records are held, in %d bytes", n, l.Stats().DiskBytes)
+	}
 	if rec, err := l.Get(2); !errors.Is(err, wal.ErrNotFound) {
 		t.Errorf("Get(2): got %v, %v, want ErrNotFound", rec, err)
 	}
