@@ -148,6 +148,9 @@ test("the page", async (t) => {
     const short = new Node("short-lived");
     await introducer.publish([short.offer("helper", { "ttl-seconds": 1 })]);
     await says(page.locator(".table.gone"), /short-lived.*helper.*expired/s);
+    // A page opened later has it from the log.
+    await page.reload();
+    await says(page.locator(".table.gone"), /helper.*expired.*upload_storage.*withdrawn/s);
     await go("#/peers/upload_storage");
     await says(page.locator(".found"), "299 peers");
     await introducer.publish([new Node("a newcomer").offer("upload_storage")]);

@@ -55,7 +55,7 @@ function App({ live, liveStatus }: { live: LiveGrid; liveStatus: LiveStatus }) {
         )}
         {route.view === "peer" && <PeerPage live={live} grid={grid} service={route.service} id={route.id} />}
         {route.view === "ring" && <Ring live={live} grid={grid} service={route.service} storageIndex={route.storageIndex} />}
-        {route.view === "recent" && <Recent grid={grid} />}
+        {route.view === "recent" && <Recent live={live} grid={grid} />}
         {route.view === "visitors" && <Visitors live={live} status={status} />}
       </main>
     </>
