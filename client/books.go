@@ -69,6 +69,8 @@ func newBooks(url string, state *cache.State) *books {
 		b.token = &introducerv1.ResumeToken{LogId: held.LogID[:], Revision: held.Revision}
 		b.services = slices.Sorted(slices.Values(held.Services))
 		b.resetting, b.saved = false, true
+	} else {
+		b.otherLog = true // as far as anyone knows
 	}
 	return b
 }
@@ -182,7 +184,8 @@ func (b *books) synced(l *ledger, token *introducerv1.ResumeToken) {
 	}
 	b.answers = true
 	for k, e := range b.entries {
-		if rec := l.records[k]; l.vouched(k, e.peer) && !rec.floor.Time.IsZero() {
+		// What is left over it does not have any more.
+		if rec := l.records[k]; e.generation == b.generation && l.vouched(k, e.peer) && !rec.floor.Time.IsZero() {
 			l.stay(k, rec)
 			l.settle(k)
 		}
@@ -259,6 +262,7 @@ func (b *books) subscribe(l *ledger) {
 		}
 		b.bytes -= e.size()
 		delete(b.entries, k)
+		b.services = nil // it is not the set of those any more, if they should be wanted again before resume
 	}
 	for k, e := range b.dormant {
 		if l.views[k.Service] != nil {

@@ -167,7 +167,7 @@ func Open(ctx context.Context, opts Options) (*Client, error) {
 	if c.transport = opts.Transport; c.transport == nil {
 		hc := opts.HTTPClient
 		if hc == nil {
-			hc = newHTTPClient()
+			hc = newHTTPClient(pingAfter)
 			c.hangUp = hc.CloseIdleConnections
 		}
 		c.transport = httpTransport(hc)
@@ -226,9 +226,15 @@ func (c *Client) loadLocked(state *cache.State, urls []string) {
 	for _, url := range urls {
 		c.addLocked(url, state)
 	}
-	for url := range state.Introducers {
-		if !slices.Contains(urls, url) {
-			l.note(cache.Forget{Introducer: url})
+	for url, held := range state.Introducers {
+		if slices.Contains(urls, url) {
+			continue
+		}
+		l.note(cache.Forget{Introducer: url})
+		for k, digest := range held.Announced {
+			if a, ok := state.Announcements[digest]; ok && a.Key() == k {
+				l.known(k, cache.Floor{Seqnum: a.Said.Seqnum, Digest: digest})
+			}
 		}
 	}
 }
@@ -336,6 +342,11 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	if closed {
 		return nil
+	}
+	if c.own != nil {
+		c.own.writing.Lock() // so that whoever publishes just now is through, and others see that it is too late
+		c.cancel()
+		c.own.writing.Unlock()
 	}
 	c.cancel()
 	c.running.Wait()

@@ -196,18 +196,26 @@ func cleanURL(s string) (string, error) {
 const (
 	dialTimeout = 10 * time.Second
 	callTimeout = 30 * time.Second // until an answer begins
+	pingAfter   = 30 * time.Second // of silence on a connection
 	// maxMessage bounds a message of an introducer, which is not trusted; the contract has its streams
 	// stay below.
 	maxMessage = 4 << 20
 )
 
-// newHTTPClient is for introducers.
-func newHTTPClient() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
-	t.ResponseHeaderTimeout = callTimeout // a stream may be silent for long, but not before it began
+// newHTTPClient is for introducers. A connection on which nothing was heard for alive is asked whether it
+// is, and given up after half as long again.
+func newHTTPClient(alive time.Duration) *http.Client {
 	return &http.Client{
-		Transport: t,
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   dialTimeout,
+			ResponseHeaderTimeout: callTimeout, // a stream may be silent for long, but not before it began
+			IdleConnTimeout:       90 * time.Second,
+			ForceAttemptHTTP2:     true,
+			// A way that has gone silent would be taken again by every new stream, until TCP gives it up.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: alive, PingTimeout: alive / 2},
+		},
 		// An introducer is where it is configured to be, and cannot send us elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

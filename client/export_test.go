@@ -1,6 +1,9 @@
 package client
 
 import (
+	"net/http"
+	"time"
+
 	"github.com/introducer/introducer/announce"
 	introducerv1 "github.com/introducer/introducer/api/introducer/v1"
 )
@@ -17,6 +20,10 @@ func ParseOwn(text []byte) ([]byte, error) {
 	}
 	return formatOwn(all)
 }
+
+// NewHTTPClient is the HTTP client that a Client makes for itself, but for how soon it asks whether a
+// connection is alive.
+func NewHTTPClient(alive time.Duration) *http.Client { return newHTTPClient(alive) }
 
 // Checks is how many signatures are being verified, or are and have not been applied.
 func (c *Client) Checks() int {

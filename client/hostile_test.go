@@ -236,3 +236,23 @@ func TestHostileLog(t *testing.T) {
 		}
 	})
 }
+
+// One too many does not keep out what is said with it: others may have made room.
+func TestRoomAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		p := newPlayed()
+		w.play(urlA, p)
+		c := w.open(client.Options{Introducers: []string{urlA}, MaxPeers: 2})
+		p.next(t)
+		alder, birch, cedar := sign(t, "alder", 1), sign(t, "birch", 1), sign(t, "cedar", 1)
+		p.tell(t, reset(isNew))
+		p.tell(t, changes('x', 2, announced(alder), announced(birch)))
+		p.tell(t, synced('x', 2, alder, birch))
+		p.tell(t, changes('x', 4, announced(cedar), gone("alder", nil)))
+		expect(t, c, "one too many", "birch 1")
+		p.next(t)
+		p.tell(t, changes('x', 4, announced(cedar), gone("alder", nil)))
+		p.tell(t, synced('x', 4, birch, cedar))
+		expect(t, c, "room", "birch 1, cedar 1")
+	})
+}

@@ -2,12 +2,16 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,4 +116,79 @@ func TestNoIntroducer(t *testing.T) {
 	if len(reached) > 0 {
 		t.Error("it followed a redirection")
 	}
+}
+
+// A way that has gone silent is given up, and not taken again by the next stream.
+func TestSilentWay(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var silent atomic.Bool
+	var passing sync.WaitGroup
+	defer passing.Wait()
+	defer l.Close()
+	pass := func(to, from net.Conn) {
+		defer to.Close()
+		buf := make([]byte, 4096)
+		for {
+			n, err := from.Read(buf)
+			if err != nil {
+				return
+			}
+			if !silent.Load() {
+				to.Write(buf[:n])
+			}
+		}
+	}
+	passing.Go(func() {
+		down, err := l.Accept()
+		if err != nil {
+			return
+		}
+		up, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			down.Close()
+			return
+		}
+		passing.Go(func() { pass(up, down) })
+		passing.Go(func() { pass(down, up) })
+	})
+	c := client.NewHTTPClient(20 * time.Millisecond)
+	defer c.CloseIdleConnections()
+	c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+l.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	silent.Store(true)
+	if _, err := io.ReadAll(res.Body); err == nil || res.ProtoMajor != 2 || ctx.Err() != nil {
+		t.Errorf("the stream, of %s, ends with %v", res.Proto, err)
+	}
+}
+
+// A program that has put something else in place of http.DefaultTransport has a client none the less.
+func TestDefaultTransport(t *testing.T) {
+	old := http.DefaultTransport
+	defer func() { http.DefaultTransport = old }()
+	http.DefaultTransport = struct{ http.RoundTripper }{old}
+	c, err := client.Open(t.Context(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeClient(t, c)
 }

@@ -151,8 +151,9 @@ func (x *introducer) handleLocked(l *ledger, e follow.Event, b *batch) error {
 	return nil
 }
 
-// changeLocked applies a batch, which has been verified.
-func (x *introducer) changeLocked(l *ledger, b *batch) error {
+// changeLocked applies a batch, which has been verified. What there is no room for does not keep the rest
+// from making some.
+func (x *introducer) changeLocked(l *ledger, b *batch) (full error) {
 	defer x.endLocked(b)
 	for i := range b.items {
 		it := &b.items[i]
@@ -176,14 +177,14 @@ func (x *introducer) changeLocked(l *ledger, b *batch) error {
 			x.rejectLocked(it, bad)
 		}
 		taken, err := x.announced(l, it.key, it.digest, p)
-		if err != nil {
-			return err
-		}
-		if !taken && bad == nil {
+		switch {
+		case err != nil:
+			full = err
+		case !taken && bad == nil:
 			x.outdated++
 		}
 	}
-	return nil
+	return full
 }
 
 // rejectLocked counts what is not to be believed, and now and then says so.

@@ -162,6 +162,21 @@ func (l *ledger) withdrawn(k cache.Key, seqnum uint64, digest cache.Digest) {
 	l.settle(k)
 }
 
+// known takes in that f was announced once, by one who is not asked any more.
+func (l *ledger) known(k cache.Key, f cache.Floor) {
+	rec := l.records[k]
+	switch {
+	case rec == nil:
+		rec = &record{}
+		l.records[k] = rec
+		l.gone++
+	case f.Compare(rec.floor) <= 0:
+		return
+	}
+	rec.floor = f
+	l.raise(k, rec)
+}
+
 // raise notes the floor of k for the cache.
 func (l *ledger) raise(k cache.Key, rec *record) {
 	l.note(cache.Raise{Key: k, Floor: rec.floor})
@@ -239,6 +254,7 @@ func (l *ledger) subscribe(services []announce.Service) {
 			l.raise(k, rec)
 		case shown && rec.peer == nil && rec.floor.Time.IsZero():
 			rec.floor.Time = time.Now() // the cache has nobody's word for it any more
+			l.raise(k, rec)
 		}
 		l.settle(k)
 	}

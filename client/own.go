@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ type ownEntry struct {
 	outcomes map[string]Outcome // :: URL of an introducer → what it said
 
 	due     time.Time // when it is to be signed again; zero: never
-	beat    uint64    // a seqnum that it must beat then
+	beat    uint64    // a seqnum that what comes after it must beat
 	stale   bool      // it is to be signed again because an introducer knows a newer one
 	stales  int       // how often in a row that has been so
 	staleAt time.Time // and when it was last
@@ -217,12 +218,17 @@ func (o *own) next(service announce.Service, last uint64) (uint64, error) {
 func (c *Client) say(service announce.Service, say func(uint64) announce.Announcement) (*turn, error) {
 	c.own.writing.Lock()
 	defer c.own.writing.Unlock()
+	if c.closing.Err() != nil {
+		return nil, ErrClosed // the directory may be another's
+	}
 	c.mu.Lock()
 	e := c.own.entries[service]
 	c.mu.Unlock()
 	if e != nil && e.says(say) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		// Who refused it is asked again, and that answer counts.
+		maps.DeleteFunc(e.outcomes, func(_ string, o Outcome) bool { return !o.Accepted })
 		e.say = say
 		if e.turn == nil {
 			e.turn = new(turn)
@@ -231,10 +237,10 @@ func (c *Client) say(service announce.Service, say func(uint64) announce.Announc
 		return e.turn, nil
 	}
 	t := new(turn)
-	return t, c.sign(service, say, t, 0)
+	return t, c.sign(service, say, t)
 }
 
-// says reports whether e says this, and will for a while.
+// says reports whether e says this, and will for a while. own.writing is held.
 func (e *ownEntry) says(say func(uint64) announce.Announcement) bool {
 	a := say(e.seqnum)
 	message, err := a.Message()
@@ -242,11 +248,15 @@ func (e *ownEntry) says(say func(uint64) announce.Announcement) bool {
 	return err == nil && bytes.Equal(message, e.signed.Message) && (e.due.IsZero() || now.Before(e.due) && !now.Before(e.signedAt))
 }
 
-// sign signs what say says with a number that beats the last and beat, and has it published. own.writing
-// is held.
-func (c *Client) sign(service announce.Service, say func(uint64) announce.Announcement, t *turn, beat uint64) error {
+// sign signs what say says with a number that beats those that are known, and has it published.
+// own.writing is held.
+func (c *Client) sign(service announce.Service, say func(uint64) announce.Announcement, t *turn) error {
 	c.mu.Lock()
 	old := c.own.entries[service]
+	var beat uint64
+	if old != nil {
+		beat = max(old.seqnum, old.beat)
+	}
 	var others []*ownEntry
 	for s, e := range c.own.entries {
 		if s != service {
@@ -254,9 +264,6 @@ func (c *Client) sign(service announce.Service, say func(uint64) announce.Announ
 		}
 	}
 	c.mu.Unlock()
-	if old != nil {
-		beat = max(beat, old.seqnum)
-	}
 	n, err := c.own.next(service, beat)
 	if err != nil {
 		return fmt.Errorf("numbering an announcement: %w", err)
@@ -284,6 +291,7 @@ func (c *Client) sign(service announce.Service, say func(uint64) announce.Announ
 // saidLocked has every introducer told what this node says.
 func (c *Client) saidLocked() {
 	for _, x := range c.introducers {
+		x.publishErr = nil // of an attempt to say something else
 		x.republish()
 	}
 	c.wakeLocked()
@@ -328,7 +336,7 @@ func (c *Client) renew(now time.Time) (next time.Time) {
 	}
 	c.mu.Unlock()
 	for service, e := range due {
-		if err := c.sign(service, e.say, e.turn, e.beat); err != nil {
+		if err := c.sign(service, e.say, e.turn); err != nil {
 			c.opts.Logger.Warn("an announcement cannot be renewed", "service", service, "why", err.Error(), "next try in", retrySigning)
 			c.mu.Lock()
 			e.due = now.Add(retrySigning)

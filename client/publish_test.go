@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/introducer/introducer/announce"
@@ -408,4 +409,77 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// What was refused once is asked for again by the next Publish, in whatever words.
+func TestRefusedThenAccepted(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		j := &judging{results: []*introducerv1.PublishResult{{Outcome: introducerv1.PublishOutcome_PUBLISH_OUTCOME_FORBIDDEN}}}
+		w.play(urlA, j)
+		c := w.open(client.Options{Introducers: []string{urlA}, Key: registrytest.Key("alder"), Services: []announce.Service{}})
+		if err := c.Publish(t.Context(), offer()); !errors.Is(err, client.ErrRefused) {
+			t.Error(err)
+		}
+		j.mu.Lock()
+		j.results = []*introducerv1.PublishResult{{Outcome: introducerv1.PublishOutcome_PUBLISH_OUTCOME_ACCEPTED}}
+		j.mu.Unlock()
+		publish(t, c, offer())
+	})
+}
+
+// An attempt's error is of what it was to say, and not of what is said since.
+func TestPublishErr(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		c := w.open(client.Options{Introducers: []string{urlA}, Key: registrytest.Key("alder"), Services: []announce.Service{}})
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		slow := &slow{answer: make(chan struct{})}
+		declare := func(nickname string) {
+			o := offer()
+			o.Nickname = nickname
+			if err := c.Publish(ended, o); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		declare("first")
+		synctest.Wait()
+		if s := status(t, c, urlA); s.PublishErr == nil {
+			t.Error("nobody is there, and it was published")
+		}
+		w.play(urlA, slow)
+		declare("second")
+		synctest.Wait()
+		if s := status(t, c, urlA); s.PublishErr != nil {
+			t.Errorf("before the introducer has answered: %v", s.PublishErr)
+		}
+		declare("third")
+		slow.answer <- struct{}{} // to what was said before
+		synctest.Wait()
+		if s := status(t, c, urlA); s.PublishErr != nil {
+			t.Errorf("an answer to the second: %v", s.PublishErr)
+		}
+		slow.answer <- struct{}{}
+		synctest.Wait()
+		if s := status(t, c, urlA); s.PublishErr == nil {
+			t.Error("an answer to the third is not told")
+		}
+	})
+}
+
+// slow is an introducer that refuses every call when the test wants it.
+type slow struct {
+	introducerv1connect.UnimplementedIntroducerServiceHandler
+	answer chan struct{}
+}
+
+func (s *slow) GetInfo(context.Context, *introducerv1.GetInfoRequest) (*introducerv1.GetInfoResponse, error) {
+	return &introducerv1.GetInfoResponse{}, nil
+}
+
+func (s *slow) Publish(ctx context.Context, _ *introducerv1.PublishRequest) (*introducerv1.PublishResponse, error) {
+	select {
+	case <-s.answer:
+	case <-ctx.Done():
+	}
+	return nil, connect.NewError(connect.CodeUnavailable, "later")
 }

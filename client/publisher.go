@@ -28,6 +28,8 @@ type publisher struct {
 	*introducer
 	// run is what the introducer said of itself right before all was published. Nil: nothing.
 	run *introducerv1.GetInfoResponse
+	// words are what the last attempt was to publish.
+	words []*ownEntry
 }
 
 // publish publishes all that this node says, again and again, until ctx ends: when it says something
@@ -100,6 +102,7 @@ func (p *publisher) all(ctx context.Context) error {
 	p.c.mu.Lock()
 	words, answers := p.c.own.wordsLocked(), p.answers
 	p.c.mu.Unlock()
+	p.words = words
 	if len(words) == 0 {
 		return nil
 	}
@@ -217,6 +220,8 @@ func (p *publisher) report(err error) {
 	if err != nil && (p.publishErr == nil || clip(p.publishErr) != clip(err)) {
 		p.log.Info("publishing failed; it is tried again", "why", clip(err))
 	}
-	p.publishErr = err
+	if err == nil || slices.Equal(p.words, p.c.own.wordsLocked()) { // else it says nothing of what is said now
+		p.publishErr = err
+	}
 	p.c.wakeLocked()
 }

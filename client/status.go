@@ -59,7 +59,9 @@ type IntroducerStatus struct {
 	Outdated   uint64 // what it announced that is older than what is known, in this run
 	Mismatches uint64 // how often its set and ours were not the same, in this run
 
-	PublishErr error // why the last attempt to publish failed; nil: it did not
+	// PublishErr is why the last attempt failed to publish what this node says now; nil: it did not, or
+	// none was made yet.
+	PublishErr error
 }
 
 // OwnStatus is an announcement of this node's own.

@@ -398,3 +398,92 @@ func TestClosed(t *testing.T) {
 		t.Error("a change")
 	}
 }
+
+// What one that answers took back is not shown again by one that comes back emptied: it has it no more.
+func TestGoneWhileDownAndEmptied(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.serve(urlA, t.TempDir()).put(t, sign(t, "alder", 1))
+		w.serve(urlB, t.TempDir()).put(t, sign(t, "alder", 1), sign(t, "birch", 1))
+		c := w.open(client.Options{Introducers: []string{urlA, urlB}, Grace: time.Hour})
+		expect(t, c, "both", "alder 1, birch 1")
+		w.stop(urlB)
+		w.evict(urlA, "alder")
+		expect(t, c, "A evicts alder", "birch 1")
+		w.serve(urlB, t.TempDir())
+		time.Sleep(time.Minute)
+		if s := status(t, c, urlB); s.State != client.Synced {
+			t.Errorf("%+v", s)
+		}
+		expect(t, c, "B is back, emptied", "birch 1")
+	})
+}
+
+// What an introducer that is not configured any more said still counts against older words.
+func TestFloorsOfForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.serve(urlA, t.TempDir()).put(t, sign(t, "alder", 5), sign(t, "birch", 1))
+		w.serve(urlB, t.TempDir()).put(t, sign(t, "alder", 7), sign(t, "birch", 1))
+		opts := client.Options{Introducers: []string{urlA}, Dir: t.TempDir()}
+		c := w.open(opts)
+		expect(t, c, "A", "alder 5, birch 1")
+		if err := c.SetIntroducers([]string{urlA, urlB}); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, c, "both", "alder 7, birch 1")
+		closeClient(t, c)
+		for _, when := range []string{"without B", "and again"} {
+			c = w.open(opts)
+			time.Sleep(time.Minute)
+			expect(t, c, when, "birch 1")
+			closeClient(t, c)
+		}
+	})
+}
+
+// A grace that a restart interrupts holds, also if the log is told twice before the introducer is through.
+func TestGraceOverRestartAndReset(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		p := newPlayed()
+		w.play(urlA, p)
+		opts := client.Options{Introducers: []string{urlA}, Dir: t.TempDir(), Grace: time.Hour}
+		c := w.open(opts)
+		alder, birch := sign(t, "alder", 1), sign(t, "birch", 1)
+		p.tell(t, reset(isNew))
+		p.tell(t, changes('x', 1, announced(alder), announced(birch)))
+		p.tell(t, synced('x', 1, alder, birch))
+		p.tell(t, reset(otherLog))
+		p.tell(t, changes('y', 1, announced(alder)))
+		p.tell(t, synced('y', 1, alder))
+		expect(t, c, "in the grace", "alder 1, birch 1")
+		closeClient(t, c)
+		synctest.Wait() // the introducer has noticed
+		c = w.open(opts)
+		p.tell(t, reset(isNew))
+		p.tell(t, changes('y', 1, announced(alder)))
+		p.tell(t, reset(compacted))
+		p.tell(t, changes('y', 1, announced(alder)))
+		p.tell(t, synced('y', 1, alder))
+		expect(t, c, "after a restart", "alder 1, birch 1")
+		time.Sleep(2 * time.Hour)
+		expect(t, c, "at last", "alder 1")
+	})
+}
+
+// Services that are wanted again at once are asked for anew, and that is no mismatch.
+func TestResubscribeAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.serve(urlA, t.TempDir()).put(t, sign(t, "alder", 1), sign(t, "birch", 1))
+		c := w.open(client.Options{Introducers: []string{urlA}, Services: []announce.Service{storage, "helper"}})
+		for range 50 {
+			expect(t, c, "before", "alder 1, birch 1")
+			if err := errors.Join(c.Unsubscribe(storage), c.SubscribeTo(storage)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		expect(t, c, "then", "alder 1, birch 1")
+		if s := status(t, c, urlA); s.Mismatches != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

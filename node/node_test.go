@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -519,4 +520,61 @@ wants = ["upload_storage"]
 	}
 	fmt.Println("knows", len(n.Introducer.Peers(announce.UploadStorage)), "peers")
 	// Output: knows 0 peers
+}
+
+// An introducer that was down when it was last tried, and is up again, hears of the withdrawal too: that
+// an earlier attempt failed says nothing of this one.
+func TestWithdrawFromOneThatCameBack(t *testing.T) {
+	one, s, reg := startIntroducer(t), newSite(t, "n"), registrytest.New(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := &introducer{Registry: reg, url: "http://" + l.Addr().String()}
+	start := func(answer <-chan struct{}) (stop func()) { // it answers once answer is closed
+		server := rpc.New(reg, rpc.Options{}).NewServer(rpc.ServerOptions{})
+		next := server.Handler
+		server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-answer; next.ServeHTTP(w, r) })
+		served := make(chan struct{})
+		go func() { defer close(served); server.Serve(l) }()
+		return func() { server.Close(); <-served }
+	}
+	now := make(chan struct{})
+	close(now)
+	stop := start(now)
+	config := s.config(one, two)
+	readOnly(config)
+	n := s.open(config)
+	settle(t, n)
+	stop()
+	moved := *config
+	moved.Storage.Endpoints = []string{"https://192.0.2.8:3457/"}
+	if err := n.Reload(t.Context(), &moved); err != nil {
+		t.Fatal(err)
+	}
+	for status := range n.Introducer.Statuses(withPatience(t)) {
+		if status.Introducers[1].PublishErr != nil {
+			break
+		}
+	}
+
+	answer := make(chan struct{})
+	if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	defer start(answer)()
+	withdrawn := make(chan error, 1)
+	go func() { withdrawn <- n.Withdraw(withPatience(t)) }()
+	for status := range n.Introducer.Statuses(withPatience(t)) {
+		if o := status.Own[0]; o.Withdrawn && o.Outcomes[one.url].Accepted {
+			break
+		}
+	}
+	close(answer)
+	if err := <-withdrawn; err != nil {
+		t.Fatal(err)
+	}
+	if got := two.live(s.key.PeerID()); got != nil {
+		t.Errorf("Withdraw returned, and one that answers still has %v", got)
+	}
 }

@@ -8,8 +8,8 @@
 //   - A stream that ended is followed by another after a pause of a quarter of a second, twice as long
 //     each time up to 30 s, each shortened at random by up to a half; the first pause is short again
 //     after a stream that got as far as synced. When the introducer asked for a pause (drain), it is
-//     that one, up to 5 minutes. After an error that no further try mends by itself ([Permanent])
-//     pauses are of full length from the first.
+//     that one, up to 5 minutes, and the second time in a row no shorter than otherwise. After an error
+//     that no further try mends by itself ([Permanent]) pauses are of full length from the first.
 //   - A new stream resumes from the token of the last event that its Handler took. So each change is
 //     told at least once, and none is left out, unless the introducer says reset.
 //   - A stream on which nothing is heard for two minutes is dead. An introducer says every half minute
@@ -114,6 +114,7 @@ type follower struct {
 	synced  bool
 	drain   time.Duration // what the introducer asked for; 0: nothing
 
+	drained      bool // the last stream that ended was drained
 	waits        Backoff
 	mismatches   Backoff
 	lastMismatch time.Time
@@ -124,8 +125,12 @@ func (f *follower) pause(err error) time.Duration {
 	if f.synced {
 		f.waits.Reset()
 	}
+	drainedAgain := f.drained
+	f.drained = f.drain > 0
 	switch {
-	case f.drain > 0:
+	case drainedAgain && f.drained:
+		return max(f.drain, f.waits.Next()) // one that is about to stop, and never does
+	case f.drained:
 		return f.drain
 	case errors.Is(err, ErrMismatch):
 		again := time.Since(f.lastMismatch) < mismatchAgain

@@ -314,6 +314,10 @@ func TestPauses(t *testing.T) {
 			send(drain(at('x', 1), []time.Duration{time.Hour, 7 * s, -time.Hour, 0}[n-1]))
 			return nil
 		}, []time.Duration{-5 * time.Minute, -7 * s, 250 * ms, 250 * ms}}, // below zero: to the moment
+		{"drained at once, again and again", func(_ int, send func(*introducerv1.SubscribeResponse)) error {
+			send(drain(at('x', 1), time.Nanosecond))
+			return nil
+		}, []time.Duration{-1, 250 * ms, 500 * ms, s, 2 * s, 4 * s, 8 * s, 16 * s, 30 * s}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -117,6 +117,8 @@ func newConnection(server string, timeout time.Duration) (*connection, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	// A stream may be silent for long, but not before it began.
 	transport.ResponseHeaderTimeout = timeout
+	// A way that has gone silent would be taken again by every new stream, until TCP gives it up.
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
 	transport.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext
 	base := strings.TrimRight(u.String(), "/")
 	client := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, base, connecthttp.WithReadMaxBytes(maxAnswer)))
