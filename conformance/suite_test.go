@@ -30,7 +30,7 @@ const fewest = 2636
 
 // deadlines are the cases that may fail, few at a time: the suite's client and the server have the same
 // deadline, and when the client's comes first, the suite looks at an answer that was never read to its
-// end ("unexpected end of JSON input", about one in 20,000).
+// end ("unexpected end of JSON input", one case in every fifth run or so).
 const (
 	deadlines    = "Timeouts/**/unary"
 	mostDeadline = 2
