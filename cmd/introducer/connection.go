@@ -60,6 +60,16 @@ func (a *app) connect(cmd *cobra.Command) (*connection, error) {
 	return all[0], nil
 }
 
+// reader returns what a command needs that asks one introducer and shows the answer.
+func (a *app) reader(cmd *cobra.Command) (*printer, *connection, error) {
+	out, err := a.newPrinter(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.connect(cmd)
+	return out, c, err
+}
+
 // connectAll is connect for commands whose --server may be repeated.
 func (a *app) connectAll(cmd *cobra.Command) ([]*connection, error) {
 	servers, err := cmd.Flags().GetStringArray("server")

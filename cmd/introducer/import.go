@@ -40,11 +40,7 @@ type imported struct {
 }
 
 func (a *app) importAll(cmd *cobra.Command, args []string) error {
-	out, err := a.newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := a.connect(cmd)
+	out, c, err := a.reader(cmd)
 	if err != nil {
 		return err
 	}

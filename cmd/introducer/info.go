@@ -104,11 +104,7 @@ func (l *logState) rows(now time.Time) [][]string {
 }
 
 func (a *app) info(cmd *cobra.Command, _ []string) error {
-	out, err := a.newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := a.connect(cmd)
+	out, c, err := a.reader(cmd)
 	if err != nil {
 		return err
 	}
@@ -168,11 +164,7 @@ type serviceCount struct {
 }
 
 func (a *app) services(cmd *cobra.Command, _ []string) error {
-	out, err := a.newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := a.connect(cmd)
+	out, c, err := a.reader(cmd)
 	if err != nil {
 		return err
 	}

@@ -74,11 +74,7 @@ func (a *app) replay(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := a.connect(cmd)
+	out, c, err := a.reader(cmd)
 	if err != nil {
 		return err
 	}

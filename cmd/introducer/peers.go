@@ -44,11 +44,7 @@ func (a *app) peers(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := a.connect(cmd)
+	out, c, err := a.reader(cmd)
 	if err != nil {
 		return err
 	}

@@ -139,11 +139,12 @@ func (m *Mirror) Text() ([]byte, error) {
 		f.LogID, f.Revision = hex.EncodeToString(m.token.GetLogId()), m.token.GetRevision()
 	}
 	for k, digest := range m.peers {
-		id, err := announce.PeerIDFromBytes([]byte(k.id))
-		if err != nil {
-			return nil, err
+		id, badID := announce.PeerIDFromBytes([]byte(k.id))
+		service, badService := announce.ParseService(k.service)
+		if badID != nil || badService != nil {
+			continue // only a liar announces it; without it the digest differs, and the next run begins anew
 		}
-		f.Peers = append(f.Peers, entry{announce.Service(k.service), id, hex.EncodeToString(digest[:])})
+		f.Peers = append(f.Peers, entry{service, id, hex.EncodeToString(digest[:])})
 	}
 	slices.SortFunc(f.Peers, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), a.PeerID.Compare(b.PeerID))

@@ -192,3 +192,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A liar's peer that cannot be one counts while it is held, and does not keep the rest from being saved.
+func TestImpossiblePeers(t *testing.T) {
+	short, unnamed := announced(2, "short"), announced(3, "no service")
+	short.GetAnnounced().PeerId = []byte{1}
+	unnamed.GetAnnounced().Service = "No Service"
+	m := mirror.New(nil)
+	changes(7, announced(1, "good"), short, unnamed)(m)
+	if got, want := m.Len(), 3; got != want {
+		t.Errorf("held: got %d, want %d", got, want)
+	}
+	path := filepath.Join(t.TempDir(), "state")
+	if err := m.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := mirror.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(digest(said(1, "good")), loaded.Digest()); diff != "" {
+		t.Errorf("the digest after loading (-want +got):\n%s", diff)
+	}
+}

@@ -1,4 +1,4 @@
-// Judge says what the introducer makes of announcements, so that clients in other languages can be held
+// Command judge says what the introducer makes of announcements, so that clients in other languages can be held
 // to the same rules. It reads lines of three words in base64, message, signature and peer id, each with
 // a full stop behind it so that none is empty, and writes a line of JSON for each:
 //
