@@ -44,6 +44,7 @@ test: ## run the tests, under the race detector where there is a C compiler
 	$(if $(filter ./...,$(PKGS)),$(MAKE) browser-test)
 
 conformance: ## test the server with programs of others, and what the documents show
+	-@$(MAKE) --no-print-directory tools/node_modules/.package-lock.json web/client/node_modules/.package-lock.json
 	cd conformance && go test -count=1 -timeout=10m $(TAGS) ./...
 
 web-test: ## check and test the TypeScript client, web/client
